@@ -1,0 +1,117 @@
+"""The catalogue of a partition: one row per source found, good or rejected, with the reason."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from image_assets.engine import tables
+from image_assets.engine.naming import source_path
+from image_assets.engine.opening import PREFIX_BYTES, sniff
+from image_assets.engine.reasons import NotCompressedError, Reason
+from image_assets.engine.source_key import from_path, is_safe
+from image_assets.engine.store import Entry, LocalStore
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueRow:
+    """One source.
+
+    Attributes:
+        source_key: Path below the partition, escaped.
+        size_bytes: Size at listing.
+        mtime_ns: Modification time at listing.
+        status: ``found``; ``rejected`` by its content; ``failed`` where it could not be read.
+        reason: From the closed list, or None.
+        message: One sentence, or None.
+        source_format: What its first bytes announce, or None.
+    """
+
+    source_key: str
+    size_bytes: int
+    mtime_ns: int
+    status: str
+    reason: str | None = None
+    message: str | None = None
+    source_format: str | None = None
+
+
+def _path(partition_key: str) -> str:
+    return f"tables/catalogue/{partition_key}.parquet"
+
+
+def build_catalogue(root: Path | None, output: Path, partition_key: str) -> list[CatalogueRow]:
+    """List a partition's sources, look at each one's first bytes, and write the table.
+
+    What the previous catalogue says of a file of the same size and date is not looked up again.
+
+    Args:
+        root: Folder of the partition's sources; None where it has none (the catalogue is empty).
+        output: Output folder.
+        partition_key: The partition.
+
+    Returns:
+        Rows sorted by path.
+
+    Raises:
+        RunError: The folder cannot be listed or the table cannot be written.
+    """
+    known = {row.source_key: row for row in read_catalogue(output, partition_key) or ()}
+    rows = []
+    if root is not None:
+        store = LocalStore(root)
+        rows = [_look_at(store, entry, known) for entry in store.list()]
+    table = tables.to_table((asdict(row) for row in rows), tables.CATALOGUE)
+    tables.write(LocalStore(output), _path(partition_key), table)
+    return rows
+
+
+def _look_at(store: LocalStore, entry: Entry, known: dict[str, CatalogueRow]) -> CatalogueRow:
+    key = from_path(entry.path)
+    before = known.get(key)
+    if (
+        before is not None
+        and before.status != "failed"
+        and (before.size_bytes, before.mtime_ns) == (entry.size_bytes, entry.mtime_ns)
+        and entry.problem is None
+    ):
+        return before
+    try:
+        if entry.problem is not None:
+            raise NotCompressedError(
+                Reason.UNREADABLE, f"The file cannot be read: {entry.problem}."
+            )
+        if not is_safe(key):
+            raise NotCompressedError(Reason.UNREADABLE, "The path has an empty or dot segment.")
+        announced = sniff(store.read_prefix(entry.path, PREFIX_BYTES))
+    except NotCompressedError as error:
+        status, reason, message = error.status, error.reason.value, error.message
+    except OSError as error:
+        status, reason = "failed", Reason.UNREADABLE.value
+        message = f"The file cannot be read: {error.strerror}."
+    else:
+        return CatalogueRow(
+            key, entry.size_bytes, entry.mtime_ns, "found", source_format=announced
+        )
+    return CatalogueRow(key, entry.size_bytes, entry.mtime_ns, status, reason, message)
+
+
+def read_catalogue(output: Path, partition_key: str) -> list[CatalogueRow] | None:
+    """Return the stored catalogue of a partition, or None where there is none.
+
+    Raises:
+        RunError: It is damaged.
+    """
+    path = output / _path(partition_key)
+    if not path.is_file():
+        return None
+    columns: dict[str, list[Any]] = tables.read(path).to_pydict()
+    names = [field for field in CatalogueRow.__dataclass_fields__ if field in columns]
+    return [
+        CatalogueRow(**dict(zip(names, values, strict=True)))
+        for values in zip(*(columns[name] for name in names), strict=True)
+    ]
+
+
+def absolute_path(root: Path, source_key: str) -> Path:
+    """Return where a source lies, for people and links."""
+    return root / source_path(source_key)

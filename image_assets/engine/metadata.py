@@ -1,0 +1,20 @@
+"""What metadata a rendition keeps: copyright and creator, nothing else."""
+
+from PIL import Image
+
+_ARTIST_TAG = 0x013B
+_COPYRIGHT_TAG = 0x8298
+
+
+def kept_exif(image: Image.Image) -> bytes:
+    """Return an EXIF block of the source's copyright and creator; empty where it states neither."""
+    try:
+        source = image.getexif()
+        kept = {tag: source.get(tag) for tag in (_ARTIST_TAG, _COPYRIGHT_TAG)}
+    except Exception:  # noqa: BLE001 - EXIF is parsed in Python; whatever breaks it, it is metadata
+        return b""
+    block = Image.Exif()
+    for tag, value in kept.items():
+        if isinstance(value, str) and value.strip():
+            block[tag] = value
+    return block.tobytes() if len(block) else b""

@@ -1,0 +1,68 @@
+"""The closed list of reasons for which a source is not compressed.
+
+``REJECTED`` reasons are the image's own and stay true until its bytes or the policy change;
+``FAILED`` reasons are accidents that the next run tries again.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a source has no renditions."""
+
+    # rejected: decided by the image's bytes
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TRUNCATED = "truncated"
+    CORRUPT = "corrupt"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    FILE_TOO_LARGE = "file_too_large"
+    NEEDS_TOO_MUCH_MEMORY = "needs_too_much_memory"
+    UNSUPPORTED_PIXELS = "unsupported_pixels"
+    # failed: an accident of this run
+    UNREADABLE = "unreadable"
+    VANISHED = "vanished"
+    CHANGED_WHILE_READ = "changed_while_read"
+    TIME_LIMIT = "time_limit"
+    WORKER_DIED = "worker_died"
+    OUT_OF_MEMORY = "out_of_memory"
+    ENCODER_FAILED = "encoder_failed"
+
+
+FAILED_REASONS = frozenset(
+    {
+        Reason.UNREADABLE,
+        Reason.VANISHED,
+        Reason.CHANGED_WHILE_READ,
+        Reason.TIME_LIMIT,
+        Reason.WORKER_DIED,
+        Reason.OUT_OF_MEMORY,
+        Reason.ENCODER_FAILED,
+    }
+)
+
+LIMIT_REASONS = frozenset(
+    {Reason.TOO_MANY_PIXELS, Reason.FILE_TOO_LARGE, Reason.NEEDS_TOO_MUCH_MEMORY}
+)
+"""Rejections that a setting or a larger machine may lift: looked at again in every run, which
+costs a header."""
+
+
+class NotCompressedError(Exception):
+    """One source cannot be compressed; becomes a row, never a failed run.
+
+    Args:
+        reason: From the closed list.
+        message: One sentence for a person.
+    """
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+    @property
+    def status(self) -> str:
+        """``failed`` for accidents of this run, ``rejected`` for what the bytes decide."""
+        return "failed" if self.reason in FAILED_REASONS else "rejected"

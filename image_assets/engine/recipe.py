@@ -1,0 +1,58 @@
+"""Recipes: all that decides a rendition's bytes, as asked for, and the digest of it.
+
+A recipe never holds a choice made from pixels, because the skip rule must need no decode.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from image_assets.engine.codecs import CODECS_OF_FORMAT
+from image_assets.engine.presets import ResolvedPreset
+
+PIPELINE_VERSION: Final = 1
+"""Raised by every change that alters the pixels or bytes of a rendition."""
+
+
+def make_recipe(
+    preset: ResolvedPreset, variant: str, format_name: str, codecs: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the recipe of one variant as one format.
+
+    Smaller variants are resized from the larger ones, so the sizes above a variant are part of
+    its recipe.
+
+    Args:
+        preset: Numbers and policy.
+        variant: Name of the variant.
+        format_name: Name of the format, or ``master``.
+        codecs: Versions by codec, as `codec_versions` gives them.
+    """
+    numbers = preset.variant(variant)
+    chain = sorted({v.px for v in preset.variants if v.px > numbers.px}, reverse=True)
+    recipe: dict[str, Any] = {
+        "pipeline_version": PIPELINE_VERSION,
+        "variant": variant,
+        "px": numbers.px,
+        "resized_through_px": chain,
+        "draft_margin": preset.draft_margin,
+        "format": format_name,
+        "codecs": {name: codecs.get(name) for name in CODECS_OF_FORMAT[format_name]},
+    }
+    if format_name != "master":
+        recipe["quality"] = numbers.quality[format_name]
+    match format_name:
+        case "avif":
+            recipe["speed"] = preset.avif_speed
+        case "webp":
+            recipe["method"] = preset.webp_method
+        case "jpeg":
+            recipe["background"] = preset.background
+    return recipe
+
+
+def recipe_digest(recipe: Mapping[str, Any]) -> str:
+    """Return the first 16 hex digits of the sha256 of a recipe's canonical JSON."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,384 @@
+"""The story of one image: read, open, decode, upright, colour, resize, encode, publish.
+
+Runs in a worker process, which therefore imports neither Dagster nor pandas nor pyarrow.
+"""
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import blurhash
+from PIL import Image
+
+from image_assets.engine.colour import to_srgb
+from image_assets.engine.cost import Header, image_cost_bytes
+from image_assets.engine.encode import EncodePolicy, choose_encoding, encode_to, prepare
+from image_assets.engine.metadata import kept_exif
+from image_assets.engine.naming import rendition_path, source_path
+from image_assets.engine.opening import broken, check_pixels, decode, open_source
+from image_assets.engine.reasons import NotCompressedError, Reason
+from image_assets.engine.resize import resize, variant_size
+from image_assets.engine.store import ChangedWhileReadError, LocalStore
+from image_assets.engine.upright import read_orientation, swaps_sides, turn_upright
+
+Row = dict[str, Any]
+
+# A placeholder needs no more than this; blurhash is pure Python and costs 1 ms at this size.
+_PLACEHOLDER_PX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class VariantSpec:
+    """A variant as a worker needs it: name, longest side in px, quality per format."""
+
+    name: str
+    px: int
+    quality: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSetup:
+    """What is the same for every image of a run; handed to a worker once.
+
+    Attributes:
+        source_root: Folder of the partition's sources.
+        output_root: Output folder.
+        partition_key: The partition.
+        variants: All variants of the settings, largest first: smaller ones are made from larger.
+        policy: How to encode.
+        draft_margin: JPEG decode scale, times the largest variant.
+        max_pixels: Limit over all frames.
+        max_source_bytes: Limit on the file.
+        recipe_digests: By (variant, format).
+    """
+
+    source_root: str
+    output_root: str
+    partition_key: str
+    variants: tuple[VariantSpec, ...]
+    policy: EncodePolicy
+    draft_margin: float
+    max_pixels: int
+    max_source_bytes: int
+    recipe_digests: Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTask:
+    """One source to compress.
+
+    Attributes:
+        source_key: Which.
+        size_bytes: As listed.
+        wanted: The (variant, format) pairs to make.
+        current_sha256: Where the file's date changed but everything else is current: the hash
+            that the ledger knows. If the bytes still have it, nothing is made again.
+    """
+
+    source_key: str
+    size_bytes: int
+    wanted: tuple[tuple[str, str], ...]
+    current_sha256: str | None = None
+
+
+@dataclass(slots=True)
+class SourceResult:
+    """What became of one source.
+
+    Attributes:
+        source_key: Which.
+        source: The timing row: one per source.
+        outcomes: One row per wanted rendition.
+    """
+
+    source_key: str
+    source: Row
+    outcomes: list[Row] = field(default_factory=list)
+
+
+class TooDearError(Exception):
+    """An image costs more memory than the worker was granted; nothing was decoded."""
+
+    def __init__(self, cost_bytes: int) -> None:
+        super().__init__(cost_bytes)
+        self.cost_bytes = cost_bytes
+
+
+class Stopwatch:
+    """Collects wall and CPU milliseconds by stage, as ``<stage>_ms`` and ``<stage>_cpu_ms``."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add what the block takes to a stage."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            wall_ms = (time.perf_counter() - wall) * 1e3
+            cpu_ms = (time.process_time() - cpu) * 1e3
+            self.times[f"{name}_ms"] = self.times.get(f"{name}_ms", 0.0) + wall_ms
+            self.times[f"{name}_cpu_ms"] = self.times.get(f"{name}_cpu_ms", 0.0) + cpu_ms
+
+
+def render_source(task: SourceTask, setup: RenderSetup, grant_bytes: int) -> SourceResult:
+    """Make the wanted renditions of one source.
+
+    Args:
+        task: What to make.
+        setup: The run's.
+        grant_bytes: Memory that the image may cost over the worker's base.
+
+    Returns:
+        Rows; an image that cannot be compressed is a row with its reason.
+
+    Raises:
+        TooDearError: The image needs more than the grant; to be tried with more.
+        RunError: The machine refuses to write.
+    """
+    watch = Stopwatch()
+    started = time.perf_counter()
+    source: Row = {"source_key": task.source_key, "source_bytes": task.size_bytes}
+    result = SourceResult(task.source_key, source)
+    try:
+        _render(task, setup, grant_bytes, watch, result)
+    except NotCompressedError as error:
+        result.outcomes = refuse(task, error, setup.recipe_digests, source)
+    source.update(watch.times)
+    source["processing_ms"] = (time.perf_counter() - started) * 1e3
+    return result
+
+
+def refuse(
+    task: SourceTask,
+    error: NotCompressedError,
+    recipe_digests: Mapping[tuple[str, str], str],
+    source: Mapping[str, Any],
+) -> list[Row]:
+    """Return the rows of a source that has no renditions: one per wanted rendition."""
+    known = ("source_sha256", "source_mtime_ns", "source_width_px", "source_height_px")
+    return [
+        {
+            "source_key": task.source_key,
+            "variant": variant,
+            "format": format_name,
+            "status": error.status,
+            "reason": error.reason.value,
+            "message": error.message,
+            "source_bytes": source.get("source_bytes", task.size_bytes),
+            "recipe_digest": recipe_digests[variant, format_name],
+            **{name: source[name] for name in known if name in source},
+        }
+        for variant, format_name in task.wanted
+    ]
+
+
+def _render(
+    task: SourceTask,
+    setup: RenderSetup,
+    grant_bytes: int,
+    watch: Stopwatch,
+    result: SourceResult,
+) -> None:
+    source = result.source
+    data = _read(task, setup, grant_bytes, watch, source)
+    if task.current_sha256 is not None and source["source_sha256"] == task.current_sha256:
+        result.outcomes = [_skipped(task, pair, source) for pair in task.wanted]
+        return
+    image, header = open_source(data)
+    needed_px = setup.variants[0].px
+    cost = _check(header, setup, needed_px, grant_bytes)
+    source.update(
+        source_format=header.format,
+        source_mode=header.mode,
+        source_frames=header.frames,
+        source_width_px=header.width_px,
+        source_height_px=header.height_px,
+        cost_bytes=cost,
+    )
+    with watch.stage("decode"):
+        decode(image, header, needed_px * setup.draft_margin)
+    exif = kept_exif(image)
+    orientation = read_orientation(image)
+    icc_profile = image.info.get("icc_profile")
+    with watch.stage("colour"):
+        image = turn_upright(image, orientation)
+        try:
+            converted = to_srgb(image, icc_profile)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise broken(error) from error
+    image, source["colour_note"] = converted.image, converted.note
+    if swaps_sides(orientation):
+        source["source_width_px"], source["source_height_px"] = header.height_px, header.width_px
+    _render_variants(task, setup, image, exif, watch, result)
+
+
+def _read(
+    task: SourceTask, setup: RenderSetup, grant_bytes: int, watch: Stopwatch, source: Row
+) -> bytes:
+    if task.size_bytes > setup.max_source_bytes:
+        raise NotCompressedError(
+            Reason.FILE_TOO_LARGE,
+            f"Expected at most {setup.max_source_bytes} bytes, received {task.size_bytes} "
+            "(max_source_bytes).",
+        )
+    if task.size_bytes > grant_bytes:
+        raise TooDearError(task.size_bytes)
+    with watch.stage("read"):
+        try:
+            content = LocalStore(Path(setup.source_root)).read(source_path(task.source_key))
+        except FileNotFoundError as error:
+            raise NotCompressedError(
+                Reason.VANISHED, "The file was listed and is no longer there."
+            ) from error
+        except ChangedWhileReadError as error:
+            raise NotCompressedError(
+                Reason.CHANGED_WHILE_READ, "The file changed while it was read, twice."
+            ) from error
+        except OSError as error:
+            raise NotCompressedError(
+                Reason.UNREADABLE, f"The file cannot be read: {error.strerror}."
+            ) from error
+        source["source_bytes"] = len(content.data)
+        source["source_mtime_ns"] = content.mtime_ns
+        source["source_sha256"] = hashlib.sha256(content.data).hexdigest()
+    return content.data
+
+
+def _check(header: Header, setup: RenderSetup, needed_px: int, grant_bytes: int) -> int:
+    check_pixels(header, setup.max_pixels)
+    cost = image_cost_bytes(header, needed_px, setup.draft_margin)
+    if cost > grant_bytes:
+        raise TooDearError(cost)
+    return cost
+
+
+def _render_variants(
+    task: SourceTask,
+    setup: RenderSetup,
+    image: Image.Image,
+    exif: bytes,
+    watch: Stopwatch,
+    result: SourceResult,
+) -> None:
+    """Resize through the variants from large to small and encode what is wanted of each."""
+    source = result.source
+    full_size = (source["source_width_px"], source["source_height_px"])
+    store = LocalStore(Path(setup.output_root))
+    last = max(setup.variants.index(v) for v in setup.variants if _formats_of(task, v.name))
+    for variant in setup.variants[: last + 1]:
+        before = watch.times.get("resize_ms", 0.0)
+        with watch.stage("resize"):
+            image = resize(image, variant_size(*full_size, variant.px))
+            if variant is setup.variants[0]:
+                source["placeholder"], source["colour"] = describe(image)
+        resize_ms = watch.times["resize_ms"] - before
+        for format_name in _formats_of(task, variant.name):
+            row = _encode(task, setup, store, image, variant, format_name, exif, watch, source)
+            row["resize_ms"] = resize_ms
+            row["placeholder"], row["colour"] = source["placeholder"], source["colour"]
+            result.outcomes.append(row)
+
+
+def _formats_of(task: SourceTask, variant: str) -> list[str]:
+    return [format_name for name, format_name in task.wanted if name == variant]
+
+
+def _encode(
+    task: SourceTask,
+    setup: RenderSetup,
+    store: LocalStore,
+    image: Image.Image,
+    variant: VariantSpec,
+    format_name: str,
+    exif: bytes,
+    watch: Stopwatch,
+    source: Row,
+) -> Row:
+    quality = variant.quality.get(format_name, 100)
+    path = rendition_path(setup.partition_key, task.source_key, variant.name, format_name)
+    timer = Stopwatch()
+    prepared = prepare(image, format_name, setup.policy)
+    encoding = choose_encoding(prepared.size, format_name, quality, setup.policy)
+    row: Row = {
+        "source_key": task.source_key,
+        "variant": variant.name,
+        "format": format_name,
+        "status": "written",
+        "source_bytes": source["source_bytes"],
+        "source_sha256": source["source_sha256"],
+        "source_mtime_ns": source["source_mtime_ns"],
+        "source_width_px": source["source_width_px"],
+        "source_height_px": source["source_height_px"],
+        "recipe_digest": setup.recipe_digests[variant.name, format_name],
+        "width_px": image.width,
+        "height_px": image.height,
+        "encoder": encoding.encoder,
+        "quality": quality,
+        "native_quality": encoding.native_quality,
+        "speed": encoding.speed,
+    }
+    with timer.stage("write"), store.publishing(path) as temporary:
+        with timer.stage("encode"):
+            try:
+                encode_to(temporary, prepared, encoding, exif)
+            except (ValueError, RuntimeError) as error:
+                raise NotCompressedError(
+                    Reason.ENCODER_FAILED,
+                    f"{encoding.encoder} could not encode {image.width} x {image.height} as "
+                    f"{format_name}: {error}.",
+                ) from error
+        row["size_bytes"] = Path(temporary).stat().st_size
+    for name in ("write_ms", "write_cpu_ms"):  # the block above holds encoding too
+        timer.times[name] -= timer.times[name.replace("write", "encode")]
+    for name, value in timer.times.items():
+        watch.times[name] = watch.times.get(name, 0.0) + value
+    row.update(timer.times)
+    same_size = (row["width_px"], row["height_px"]) == (
+        source["source_width_px"],
+        source["source_height_px"],
+    )
+    row["larger_than_source"] = same_size and row["size_bytes"] > source["source_bytes"]
+    return row
+
+
+def _skipped(task: SourceTask, pair: tuple[str, str], source: Row) -> Row:
+    return {
+        "source_key": task.source_key,
+        "variant": pair[0],
+        "format": pair[1],
+        "status": "skipped",
+        "source_bytes": source["source_bytes"],
+        "source_sha256": source["source_sha256"],
+        "source_mtime_ns": source["source_mtime_ns"],
+    }
+
+
+def describe(image: Image.Image) -> tuple[str, str]:
+    """Return a BlurHash of 4 x 3 components and the mean colour as ``#rrggbb``.
+
+    Args:
+        image: Mode L, RGB or RGBA; transparent parts count as white.
+    """
+    small = image.resize(
+        variant_size(image.width, image.height, _PLACEHOLDER_PX), Image.Resampling.BOX
+    )
+    if small.mode == "RGBA":
+        base = Image.new("RGB", small.size, "#ffffff")
+        base.paste(small, mask=small.getchannel("A"))
+        small = base
+    small = small.convert("RGB")
+    raw = small.tobytes()
+    width, height = small.size
+    pixels = [
+        [list(raw[3 * (y * width + x) : 3 * (y * width + x) + 3]) for x in range(width)]
+        for y in range(height)
+    ]
+    mean = small.resize((1, 1), Image.Resampling.BOX).tobytes()
+    return blurhash.encode(pixels, components_x=4, components_y=3), f"#{mean.hex()}"

@@ -1,0 +1,114 @@
+"""The skip rule: what needs no work, decided without decoding anything.
+
+A rendition is current when the ledger has its source's sha256 and its recipe's digest, and the
+file is there with the recorded size. The sha256 is trusted while size and date are unchanged.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from image_assets.engine.catalogue import CatalogueRow
+from image_assets.engine.naming import rendition_path
+from image_assets.engine.render import Row, SourceTask
+from image_assets.engine.store import LocalStore
+
+if TYPE_CHECKING:
+    from image_assets.engine.partition import PartitionJob
+
+Pair = tuple[str, str]
+"""Variant and format."""
+
+
+@dataclass(slots=True)
+class Split:
+    """Sources by what they need.
+
+    Attributes:
+        settled: Outcome rows that stand without work: ``skipped``, or refused as before.
+        tasks: Sources that a worker must look at.
+    """
+
+    settled: list[Row] = field(default_factory=list)
+    tasks: list[SourceTask] = field(default_factory=list)
+
+
+def split_current(
+    job: "PartitionJob",
+    rows: list[CatalogueRow],
+    known: Mapping[str, Mapping[Pair, Row]],
+    digests: Mapping[Pair, str],
+) -> Split:
+    """Split sources into those that are current and those that need a worker.
+
+    Args:
+        job: What is wanted.
+        rows: The catalogue.
+        known: The ledger's rows by source, then by (variant, format).
+        digests: Recipe digest of each wanted pair.
+    """
+    split = Split()
+    store = LocalStore(job.output)
+    wanted = job.wanted()
+    for row in rows:
+        if row.status != "found":
+            split.settled.extend(_refused(row, pair, digests[pair]) for pair in wanted)
+            continue
+        have = known.get(row.source_key, {})
+        unchanged: list[Row] = []
+        stale: list[Pair] = []
+        for pair in wanted:
+            before = have.get(pair)
+            if before is not None and _is_made(job, store, row, pair, before, digests[pair]):
+                unchanged.append(before)
+            else:
+                stale.append(pair)
+        same_file = all(_is_same_file(row, before) for before in unchanged)
+        if not same_file or (job.preset.verify and unchanged):
+            # The date changed, or every source is to be verified: the bytes decide.
+            hashes = {before["source_sha256"] for before in unchanged}
+            rejected = any(before["status"] == "rejected" for before in unchanged)
+            usable = not stale and len(hashes) == 1 and not rejected
+            sha256 = hashes.pop() if usable else None
+            split.tasks.append(SourceTask(row.source_key, row.size_bytes, tuple(wanted), sha256))
+            continue
+        split.settled.extend(_settled(before) for before in unchanged)
+        if stale:
+            split.tasks.append(SourceTask(row.source_key, row.size_bytes, tuple(stale)))
+    return split
+
+
+def _is_made(
+    job: "PartitionJob", store: LocalStore, row: CatalogueRow, pair: Pair, before: Row, digest: str
+) -> bool:
+    if before["recipe_digest"] != digest:
+        return False
+    if before["status"] == "rejected":
+        return True
+    path = rendition_path(job.partition_key, row.source_key, *pair)
+    size = store.size_of(path)
+    return size is not None and size > 0 and size == before["size_bytes"]
+
+
+def _is_same_file(row: CatalogueRow, before: Row) -> bool:
+    return (row.size_bytes, row.mtime_ns) == (before["source_bytes"], before["source_mtime_ns"])
+
+
+def _settled(before: Row) -> Row:
+    if before["status"] == "rejected":
+        return before
+    return {**before, "status": "skipped"}
+
+
+def _refused(row: CatalogueRow, pair: Pair, digest: str) -> Row:
+    return {
+        "source_key": row.source_key,
+        "variant": pair[0],
+        "format": pair[1],
+        "status": row.status,
+        "reason": row.reason,
+        "message": row.message,
+        "source_bytes": row.size_bytes,
+        "source_mtime_ns": row.mtime_ns,
+        "recipe_digest": digest,
+    }

@@ -1,0 +1,144 @@
+"""The tables below ``<output>/tables``: their schemas, and reading and writing them whole."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from image_assets.engine.errors import RunError
+from image_assets.engine.store import LocalStore
+
+SCHEMA_VERSION: Final = 1
+"""Of all tables; raised with every change of a column, together with a migration in `read`."""
+
+_TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+
+def _schema(columns: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
+    return pa.schema(columns, metadata={"schema_version": str(SCHEMA_VERSION)})
+
+
+CATALOGUE: Final = _schema(
+    [
+        ("source_key", _TEXT),
+        ("size_bytes", _INT),
+        ("mtime_ns", _INT),
+        ("status", _TEXT),
+        ("reason", _TEXT),
+        ("message", _TEXT),
+        ("source_format", _TEXT),
+    ]
+)
+
+_RENDITION_COLUMNS: Final[list[tuple[str, pa.DataType]]] = [
+    ("source_key", _TEXT),
+    ("variant", _TEXT),
+    ("format", _TEXT),
+    ("status", _TEXT),
+    ("reason", _TEXT),
+    ("message", _TEXT),
+    ("source_bytes", _INT),
+    ("source_sha256", _TEXT),
+    ("source_mtime_ns", _INT),
+    ("source_width_px", _INT),
+    ("source_height_px", _INT),
+    ("recipe_digest", _TEXT),
+    ("size_bytes", _INT),
+    ("width_px", _INT),
+    ("height_px", _INT),
+    ("encoder", _TEXT),
+    ("quality", _INT),
+    ("native_quality", _INT),
+    ("speed", _INT),
+    ("larger_than_source", _BOOL),
+    ("placeholder", _TEXT),
+    ("colour", _TEXT),
+]
+
+LEDGER: Final = _schema(_RENDITION_COLUMNS)
+
+STAGES: Final = ("read", "decode", "colour", "resize", "encode", "write")
+"""The stages of one image, in order."""
+
+OUTCOMES: Final = _schema(
+    [
+        *_RENDITION_COLUMNS,
+        ("resize_ms", _FLOAT),
+        ("encode_ms", _FLOAT),
+        ("encode_cpu_ms", _FLOAT),
+        ("write_ms", _FLOAT),
+        ("write_cpu_ms", _FLOAT),
+    ]
+)
+"""One row per rendition of a run."""
+
+SOURCES: Final = _schema(
+    [
+        ("source_key", _TEXT),
+        ("source_bytes", _INT),
+        ("source_format", _TEXT),
+        ("source_mode", _TEXT),
+        ("source_frames", _INT),
+        ("source_width_px", _INT),
+        ("source_height_px", _INT),
+        ("colour_note", _TEXT),
+        ("cost_bytes", _INT),
+        *((f"{stage}{kind}", _FLOAT) for stage in STAGES for kind in ("_ms", "_cpu_ms")),
+        ("processing_ms", _FLOAT),
+        ("worker_id", _INT),
+        ("worker_peak_bytes", _INT),
+    ]
+)
+"""One timing row per source that a worker had in a run."""
+
+VARIANTS: Final = _schema(
+    [
+        ("source_key", _TEXT),
+        ("variant", _TEXT),
+        ("width_px", _INT),
+        ("height_px", _INT),
+        ("resize_ms", _FLOAT),
+        ("placeholder", _TEXT),
+        ("colour", _TEXT),
+    ]
+)
+
+
+def to_table(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Return rows as a table; a key that a row lacks is null, one that no column has is dropped."""
+    rows = list(rows)
+    columns = [
+        pa.array([row.get(field.name) for row in rows], type=field.type) for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def write(store: LocalStore, path: str, table: pa.Table) -> None:
+    """Write a table to one parquet file, whole or not at all.
+
+    Raises:
+        RunError: The machine refuses; the path is named.
+    """
+    with store.publishing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read(path: Path) -> pa.Table:
+    """Read one parquet file of this project.
+
+    Raises:
+        RunError: The file is damaged, or was written by a newer version.
+    """
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(f"Expected a whole parquet file, received {error} ({path}).") from error
+    version = int((table.schema.metadata or {}).get(b"schema_version", b"0"))
+    if version > SCHEMA_VERSION:
+        raise RunError(
+            f"Expected schema_version of at most {SCHEMA_VERSION}, received {version} ({path}); "
+            "a newer image_assets wrote it."
+        )
+    return table
