@@ -1,1 +1,1 @@
-"""The Dagster side: one file per Dagster concept, each thin; the work is in `image_assets.engine`."""
+"""The Dagster side: thin, one file per concept; the work is in `image_assets.engine`."""

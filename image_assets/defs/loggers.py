@@ -33,6 +33,8 @@ def console_logger(context: InitLoggerContext) -> logging.Logger:
     handler.setFormatter(ReadableFormatter())
     # Events carry a "dagster_event"; a run has some 70 of them and the UI shows them better. Errors
     # among them say why a step failed, which the command that started the run says in one sentence.
-    handler.addFilter(lambda record: not (getattr(record, "dagster_meta", None) or {}).get("dagster_event"))
+    handler.addFilter(
+        lambda record: not (getattr(record, "dagster_meta", None) or {}).get("dagster_event")
+    )
     logger.addHandler(handler)
     return logger

@@ -2,69 +2,65 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
 
-# 10,000 rows make a run take 1.8 s longer and put 1.3 MB into the event log; the rest is in parquet.
+from image_assets.engine import tables
+from image_assets.engine.catalogue import CatalogueRow
+from image_assets.engine.partition import PartitionJob
+from image_assets.engine.result import PartitionResult, read_rows
+from image_assets.engine.statistics import ALL, COLUMNS
+
+# 10,000 rows make a run 1.8 s longer and put 1.3 MB into the event log; all rows are in parquet.
 MAX_TABLE_ROWS: Final = 200
 MAX_TABLE_BYTES: Final = 100_000
 
 # Every quantity has one name in code, tables and UI, so one description serves every table.
 _TYPES_AND_DESCRIPTIONS: Final[Mapping[str, tuple[str, str]]] = {
+    **COLUMNS,
     "source_key": ("string", "Path of the source below its partition."),
-    "variant": ("string", "Named size; 'all' in totals."),
-    "format": ("string", "Format of the file; 'all' in totals."),
-    "status": ("string", "written, skipped (current already), rejected or failed; found in catalogues."),
+    "status": (
+        "string",
+        "found, rejected or failed; of renditions written, skipped, rejected or failed.",
+    ),
     "reason": ("string", "Why it was rejected or failed, from a closed list."),
     "message": ("string", "The same in one sentence."),
     "mtime_ns": ("int", "Modification time of the source, nanoseconds since 1970."),
-    "source_bytes": ("int", "Size of the source file, bytes."),
-    "source_width_px": ("int", "Width of the source, upright, pixels."),
-    "source_height_px": ("int", "Height of the source, upright, pixels."),
-    "source_sha256": ("string", "SHA-256 of the source file."),
+    "source_format": ("string", "Format that the first bytes of the source announce."),
     "size_bytes": ("int", "Size of the file, bytes."),
-    "output_bytes": ("int", "Size of all renditions in this row, bytes."),
-    "width_px": ("int", "Width, pixels."),
-    "height_px": ("int", "Height, pixels."),
-    "encoder": ("string", "Encoder and its version."),
+    "width_px": ("int", "Width, upright, pixels."),
+    "height_px": ("int", "Height, upright, pixels."),
+    "encoder": ("string", "Encoder that made it."),
     "quality": ("int", "Quality as asked for, 1 to 100."),
     "native_quality": ("int", "Quality on the encoder's own scale."),
-    "speed": ("int", "Speed on the encoder's own scale."),
-    "larger_than_source": ("bool", "Whether the rendition is larger than its source."),
-    "worker_id": ("int", "Process id of the worker."),
-    "worker_peak_bytes": ("int", "Peak resident memory of the worker so far, bytes."),
-    "recipe_digest": ("string", "Hash of all that decides the rendition's bytes."),
     "placeholder": ("string", "BlurHash to show until the picture has loaded."),
     "colour": ("string", "Mean colour, #rrggbb."),
-    "read_ms": ("float", "Reading the source, ms."),
-    "decode_ms": ("float", "Decoding, ms."),
-    "colour_ms": ("float", "Conversion to sRGB, ms."),
-    "resize_ms": ("float", "Resizing, ms."),
-    "encode_ms": ("float", "Encoding, ms."),
-    "write_ms": ("float", "Writing and syncing, ms."),
-    "processing_ms": ("float", "The whole image from read to write, ms."),
-    "images": ("int", "Number of source images."),
-    "written": ("int", "Renditions made in this run."),
-    "skipped": ("int", "Renditions that were current already."),
-    "rejected": ("int", "Sources that cannot be compressed."),
-    "failed": ("int", "Sources that failed by accident; the next run tries again."),
-    "images_per_s": ("float", "Images per second."),
-    "mean_processing_ms": ("float", "Mean time per image, ms."),
-    "p95_processing_ms": ("float", "Time per image that 95 % stay below, ms."),
-    "compression_ratio": ("float", "Output bytes over source bytes."),
-    "saved_bytes": ("int", "Source bytes less output bytes."),
-    "saved_pct": ("float", "Saved bytes in per cent of source bytes."),
-    "peak_memory_bytes": ("int", "Peak memory of all processes of the run together, bytes."),
-    "elapsed_s": ("float", "Wall time, s."),
-    "run_id": ("string", "Dagster run that made the row."),
-    "partition_key": ("string", "Day, YYYY-MM-DD."),
-    "schema_version": ("int", "Version of the table's schema."),
+    "resize_ms": ("float", "Resizing, milliseconds; empty where it was current already."),
+    "encode_ms": ("float", "Encoding, milliseconds; empty where it was current already."),
 }
-_CPU_SUFFIX: Final = "_cpu_ms"
 
-CATALOGUE_COLUMNS: Final = ("source_key", "size_bytes", "mtime_ns", "status", "format", "reason", "message")
-VARIANT_COLUMNS: Final = ("source_key", "width_px", "height_px", "resize_ms", "placeholder", "colour")
+CATALOGUE_COLUMNS: Final = (
+    "source_key",
+    "size_bytes",
+    "mtime_ns",
+    "status",
+    "source_format",
+    "reason",
+    "message",
+)
+VARIANT_COLUMNS: Final = (
+    "source_key",
+    "width_px",
+    "height_px",
+    "resize_ms",
+    "placeholder",
+    "colour",
+)
 RENDITION_COLUMNS: Final = (
     "source_key",
     "variant",
@@ -80,15 +76,10 @@ RENDITION_COLUMNS: Final = (
 REJECTED_COLUMNS: Final = ("source_key", "status", "reason", "message")
 
 
-def table_column(name: str, value: object = None) -> dg.TableColumn:
+def table_column(name: str) -> dg.TableColumn:
     """The column of a quantity, with its type and unit."""
-    if name in _TYPES_AND_DESCRIPTIONS:
-        column_type, description = _TYPES_AND_DESCRIPTIONS[name]
-        return dg.TableColumn(name, column_type, description)
-    if name.endswith(_CPU_SUFFIX):
-        stage = name.removesuffix(_CPU_SUFFIX)
-        return dg.TableColumn(name, "float", f"CPU time of {stage}, ms.")
-    return dg.TableColumn(name, type(value).__name__ if value is not None else "string")
+    column_type, description = _TYPES_AND_DESCRIPTIONS[name]
+    return dg.TableColumn(name, column_type, description)
 
 
 def table_schema(names: Iterable[str]) -> dg.TableSchema:
@@ -96,17 +87,15 @@ def table_schema(names: Iterable[str]) -> dg.TableSchema:
     return dg.TableSchema([table_column(name) for name in names])
 
 
-def table_metadata(
-    rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None
-) -> dg.TableMetadataValue:
-    """Rows as table metadata with a schema, cut to `MAX_TABLE_ROWS` and `MAX_TABLE_BYTES`.
+def schema_metadata(names: Iterable[str]) -> dict[str, Any]:
+    """The definition metadata of an asset that holds a table of these columns."""
+    return {"dagster/column_schema": table_schema(names)}
 
-    Args:
-        rows: Plain rows.
-        names: The columns to show, in order; default is those of the first row.
-    """
-    first = rows[0] if rows else {}
-    names = tuple(first) if names is None else names
+
+def table_metadata(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> dg.TableMetadataValue:
+    """Rows as table metadata with a schema, cut to `MAX_TABLE_ROWS` and `MAX_TABLE_BYTES`."""
     records: list[dg.TableRecord] = []
     room = MAX_TABLE_BYTES
     for row in rows[:MAX_TABLE_ROWS]:
@@ -115,9 +104,117 @@ def table_metadata(
         if room < 0:
             break
         records.append(dg.TableRecord(cells))
-    return dg.MetadataValue.table(
-        records, dg.TableSchema([table_column(name, first.get(name)) for name in names])
+    return dg.MetadataValue.table(records, table_schema(names))
+
+
+def catalogue_metadata(
+    rows: Sequence[CatalogueRow], root: Path | None, path: Path
+) -> dict[str, Any]:
+    """What the catalogue asset shows: bad sources first, for they are what somebody looks for."""
+    bad = [row for row in rows if row.status != "found"]
+    shown = [asdict(row) for row in (*bad, *(row for row in rows if row.status == "found"))]
+    return {
+        "dagster/row_count": len(rows),
+        "sources": table_metadata(shown[:MAX_TABLE_ROWS], CATALOGUE_COLUMNS),
+        "source_bytes": sum(row.size_bytes for row in rows),
+        "rejected": len(bad),
+        "source_folder": _path_or_none(root),
+        "table": dg.MetadataValue.path(path),
+    }
+
+
+def variant_metadata(job: PartitionJob, variant: str) -> dict[str, Any]:
+    """What a size's asset shows."""
+    path = job.output / "tables" / "variants" / f"{job.partition_key}.parquet"
+    table = tables.read(path)
+    table = table.filter(pc.equal(table.column("variant"), variant))
+    return {
+        "dagster/row_count": table.num_rows,
+        "variants": table_metadata(_first_rows(table), VARIANT_COLUMNS),
+        "longest_side_px": job.preset.variant(variant).px,
+        "table": dg.MetadataValue.path(path),
+    }
+
+
+def format_metadata(job: PartitionJob, result: PartitionResult, name: str) -> dict[str, Any]:
+    """What a format's asset shows: its line of the performance table, its renditions, its files."""
+    table = read_rows(job.output, job.partition_key, job.run_id).renditions
+    table = table.filter(pc.equal(table.column("format"), name))
+    return {
+        "dagster/row_count": table.num_rows,
+        "renditions": table_metadata(_first_rows(table), RENDITION_COLUMNS),
+        **_scalars(format_row(result, name)),
+        "files": dg.MetadataValue.path(result.renditions_path),
+        "table": dg.MetadataValue.path(result.outcomes_path),
+    }
+
+
+def performance_metadata(result: PartitionResult, path: Path) -> dict[str, Any]:
+    """What ``performance_statistics`` shows; Dagster plots its numbers over partitions."""
+    bad = [asdict(source) for source in result.not_compressed]
+    scalars = {
+        **asdict(result.counts),
+        "renditions": result.renditions,
+        "source_bytes": result.source_bytes,
+        "output_bytes": result.output_bytes,
+        "saved_bytes": result.saved_bytes,
+        "saved_pct": result.saved_pct,
+        "elapsed_s": result.elapsed_s,
+        "cpu_s": result.cpu_s,
+        "images_per_s": result.images_per_s,
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "base_memory_bytes": result.base_memory_bytes,
+        "growth_memory_bytes": result.growth_memory_bytes,
+        "cpu_utilisation_pct": result.cpu_utilisation_pct,
+        "read_mb_per_s": result.read_mb_per_s,
+        "write_mb_per_s": result.write_mb_per_s,
+        "open_files": result.open_files,
+        "workers": result.workers,
+        "rejected_share": result.rejected_share,
+    }
+    verdict = result.verdict
+    change = f" To change it: {verdict.setting}." if verdict.setting else ""
+    return {
+        "performance": table_metadata(result.table, tuple(COLUMNS)),
+        "verdict": f"{verdict.name}: {verdict.sentence}{change}",
+        "not_compressed": table_metadata(bad, REJECTED_COLUMNS),
+        **_scalars(scalars),
+        "orphans": len(result.orphans),
+        "preset": result.preset,
+        "machine": result.machine,
+        "plan": dg.MetadataValue.json(result.plan),
+        "stages_s": dg.MetadataValue.json(result.stages_s),
+        "dagster/row_count": len(result.table),
+        "table": dg.MetadataValue.path(path),
+        "rows": dg.MetadataValue.path(result.outcomes_path),
+        "files": dg.MetadataValue.path(result.renditions_path),
+    }
+
+
+def format_row(result: PartitionResult, name: str) -> dict[str, Any]:
+    """A format's line of the performance table, over all sizes; empty where it has none."""
+    return next(
+        (row for row in result.table if row["format"] == name and row["variant"] == ALL), {}
     )
+
+
+def _first_rows(table: pa.Table) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.slice(0, MAX_TABLE_ROWS).to_pylist()
+    return rows
+
+
+def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers that Dagster can plot; what was not measured is left out, for it plots no gaps."""
+    cells = ((name, _cell(value)) for name, value in values.items())
+    return {
+        name: cell
+        for name, cell in cells
+        if isinstance(cell, int | float) and not isinstance(cell, bool)
+    }
+
+
+def _path_or_none(path: Path | None) -> Any:
+    return dg.MetadataValue.null() if path is None else dg.MetadataValue.path(path)
 
 
 def _cell(value: object) -> str | int | float | bool | None:

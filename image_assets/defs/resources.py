@@ -2,11 +2,16 @@
 
 import os
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 from pydantic import Field
+
+from image_assets.defs import partitions
+from image_assets.engine.layout import Layout, resolve_layout
+from image_assets.engine.partition import check_folders
 
 SOURCE_VARIABLE: Final = "IMAGE_ASSETS_SOURCE"
 OUTPUT_VARIABLE: Final = "IMAGE_ASSETS_OUTPUT"
@@ -14,6 +19,15 @@ LAYOUT_VARIABLE: Final = "IMAGE_ASSETS_LAYOUT"
 DEFAULT_SOURCE: Final = "samples"
 DEFAULT_OUTPUT: Final = "output/samples"
 DEFAULT_LAYOUT: Final = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A checked pair of folders and how days lie in the source."""
+
+    source: Path
+    output: Path
+    layout: Layout
 
 
 class LibraryResource(dg.ConfigurableResource[Any]):
@@ -55,14 +69,20 @@ class LibraryResource(dg.ConfigurableResource[Any]):
         )
 
     @property
-    def source_path(self) -> Path:
-        """The source folder, absolute."""
-        return Path(self.source).expanduser().absolute()
-
-    @property
     def output_path(self) -> Path:
         """The output folder, absolute."""
         return Path(self.output).expanduser().absolute()
+
+    def open_library(self) -> Library:
+        """Check the folders and find the layout; the first to do so records it in the output.
+
+        Raises:
+            SettingError: A folder or the layout is wrong; nothing was written.
+        """
+        source, output = Path(self.source).expanduser().absolute(), self.output_path
+        check_folders(source, output)
+        layout = resolve_layout(source, output, self.layout, partitions.today(), record=True)
+        return Library(source, output, layout)
 
 
 class ShardHandover(dg.IOManager):
@@ -87,8 +107,10 @@ class ShardHandover(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> object:
         """Read what an upstream op of this run, or of the run it re-executes, wrote."""
         upstream = context.upstream_output
-        assert upstream is not None  # only ops are wired to ops
-        return pickle.loads(self._path(upstream).read_bytes())
+        if upstream is None:
+            raise dg.DagsterInvariantViolationError("An op's input has no op upstream.")
+        # Our own file, in the instance's own storage.
+        return pickle.loads(self._path(upstream).read_bytes())  # noqa: S301
 
     def _path(self, context: dg.OutputContext) -> Path:
         return Path(self._folder, *context.get_identifier()).with_suffix(".pickle")
@@ -97,5 +119,6 @@ class ShardHandover(dg.IOManager):
 @dg.io_manager(config_schema={}, description="Keeps plans and counts between the ops of a run.")
 def shard_handover(context: dg.InitResourceContext) -> ShardHandover:
     """A `ShardHandover` below the Dagster instance's own storage folder."""
-    assert context.instance is not None  # runs always have one
+    if context.instance is None:
+        raise dg.DagsterInvariantViolationError("A run has no Dagster instance.")
     return ShardHandover(Path(context.instance.storage_directory()))

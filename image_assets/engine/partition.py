@@ -30,8 +30,8 @@ from image_assets.engine.plan import Plan, cut_into_chunks, make_plan
 from image_assets.engine.pool import Admission, ChunkDone, WorkerPool
 from image_assets.engine.presets import ResolvedPreset
 from image_assets.engine.prune import Orphans, find_orphans, prune_orphans
-from image_assets.engine.reasons import LIMIT_REASONS
-from image_assets.engine.recipe import make_recipe, recipe_digest
+from image_assets.engine.reasons import Reason
+from image_assets.engine.recipe import make_recipe, recipe_digest, refusal_digest
 from image_assets.engine.render import RenderSetup, Row, SourceResult, SourceTask, VariantSpec
 from image_assets.engine.result import Counts, PartitionResult, summarise, write_performance
 from image_assets.engine.settings import Settings
@@ -280,10 +280,13 @@ class _Shard:
             )
 
     def _complete(self, row: Row) -> Row:
-        """A file whose date changed but not its bytes: what is known of its renditions holds."""
-        if row["status"] != "skipped":
-            return row
-        return {**self.known[row["source_key"], row["variant"], row["format"]], **row}
+        """Add to a worker's row what only the parent knows."""
+        if row["status"] == "rejected":
+            return {**row, "recipe_digest": refusal_digest(row["recipe_digest"], self.job.preset)}
+        if row["status"] == "skipped":
+            # The file's date changed but not its bytes: what is known of its renditions holds.
+            return {**self.known[row["source_key"], row["variant"], row["format"]], **row}
+        return row
 
     def _report(self, result: SourceResult) -> None:
         bad = next((r for r in result.outcomes if r["status"] in ("rejected", "failed")), None)
@@ -306,10 +309,8 @@ class _Shard:
 
 
 def _is_remembered(row: Row) -> bool:
-    """Accidents, and rejections that another setting may lift, are looked at again."""
-    if row["status"] == "rejected":
-        return row["reason"] not in LIMIT_REASONS
-    return row["status"] != "failed"
+    """Accidents, and what another machine may have the memory for, are looked at again."""
+    return row["status"] != "failed" and row.get("reason") != Reason.NEEDS_TOO_MUCH_MEMORY
 
 
 def _slice(rows: list[CatalogueRow], shard: int, shards: int) -> list[CatalogueRow]:

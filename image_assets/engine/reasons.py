@@ -42,12 +42,6 @@ FAILED_REASONS = frozenset(
     }
 )
 
-LIMIT_REASONS = frozenset(
-    {Reason.TOO_MANY_PIXELS, Reason.FILE_TOO_LARGE, Reason.NEEDS_TOO_MUCH_MEMORY}
-)
-"""Rejections that a setting or a larger machine may lift: looked at again in every run, which
-costs a header."""
-
 
 class NotCompressedError(Exception):
     """One source cannot be compressed; becomes a row, never a failed run.

@@ -56,3 +56,16 @@ def recipe_digest(recipe: Mapping[str, Any]) -> str:
     """Return the first 16 hex digits of the sha256 of a recipe's canonical JSON."""
     text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def refusal_digest(digest: str, preset: ResolvedPreset) -> str:
+    """Return the digest under which a rejection is remembered: the recipe and the limits.
+
+    A raised limit or another recipe makes the source worth another look.
+    """
+    limits = {
+        "recipe": digest,
+        "max_pixels": preset.max_pixels,
+        "max_source_bytes": preset.max_source_bytes,
+    }
+    return recipe_digest(limits)

@@ -151,8 +151,8 @@ class RunRows:
         sources: One per source that a worker had.
     """
 
-    renditions: pa.Table = field(default_factory=lambda: tables.OUTCOMES.empty_table())
-    sources: pa.Table = field(default_factory=lambda: tables.SOURCES.empty_table())
+    renditions: pa.Table = field(default_factory=lambda: tables.to_table([], tables.OUTCOMES))
+    sources: pa.Table = field(default_factory=lambda: tables.to_table([], tables.SOURCES))
 
 
 def read_rows(output: Path, partition_key: str, run_id: str) -> RunRows:

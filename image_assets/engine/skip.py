@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from image_assets.engine.catalogue import CatalogueRow
 from image_assets.engine.naming import rendition_path
+from image_assets.engine.recipe import refusal_digest
 from image_assets.engine.render import Row, SourceTask
 from image_assets.engine.store import LocalStore
 
@@ -81,10 +82,10 @@ def split_current(
 def _is_made(
     job: "PartitionJob", store: LocalStore, row: CatalogueRow, pair: Pair, before: Row, digest: str
 ) -> bool:
+    if before["status"] == "rejected":
+        return bool(before["recipe_digest"] == refusal_digest(digest, job.preset))
     if before["recipe_digest"] != digest:
         return False
-    if before["status"] == "rejected":
-        return True
     path = rendition_path(job.partition_key, row.source_key, *pair)
     size = store.size_of(path)
     return size is not None and size > 0 and size == before["size_bytes"]

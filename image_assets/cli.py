@@ -1,0 +1,221 @@
+"""The command line: `image-assets compress` and `image-assets doctor`. No Dagster here."""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from image_assets import __version__
+from image_assets.engine.errors import ImageAssetsError, RunError, SettingError, expected
+
+if TYPE_CHECKING:
+    from image_assets.engine.api import FolderResult
+    from image_assets.engine.monitor import Progress
+
+EXIT_DONE, EXIT_NOT_COMPLETED, EXIT_WRONG_USAGE = 0, 1, 2
+_INTERRUPTED = 130
+_LINE_INTERVAL_S = 5.0
+"""Seconds between progress lines where the output is no terminal."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status.
+
+    0: done, rejected images are listed. 1: the run could not be completed. 2: wrong usage.
+    130: stopped by Ctrl-C; what is finished is kept and the next run goes on from there.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except SettingError as error:
+        print(f"image-assets: {error}", file=sys.stderr)
+        return EXIT_WRONG_USAGE
+    except ImageAssetsError as error:
+        print(f"image-assets: {error}", file=sys.stderr)
+        return EXIT_NOT_COMPLETED
+    except KeyboardInterrupt:
+        print(
+            "image-assets: stopped. What is finished is kept; the same command goes on from there.",
+            file=sys.stderr,
+        )
+        return _INTERRUPTED
+    return status
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    from image_assets.engine.presets import DEFAULT_PRESET, PRESET_NAMES, preset_description
+
+    parser = argparse.ArgumentParser(
+        prog="image-assets", description="Web renditions of a photograph library."
+    )
+    parser.add_argument("--version", action="version", version=f"image-assets {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    presets = "\n".join(f"  {name}: {preset_description(name)}" for name in PRESET_NAMES)
+    compress = commands.add_parser(
+        "compress",
+        help="compress a folder of photographs; what is current already is left alone",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Compress every photograph below SOURCE into OUTPUT. SOURCE is only read.\n\n"
+        f"presets:\n{presets}",
+    )
+    compress.add_argument("source", metavar="SOURCE", type=Path)
+    compress.add_argument("output", metavar="OUTPUT", type=Path)
+    compress.add_argument("--preset", default=DEFAULT_PRESET, metavar="P", help="default: balanced")
+    compress.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="pairs",
+        help="one setting in the preset's place, such as full_px=1600; `--set help` lists them",
+    )
+    compress.add_argument("--json", type=Path, metavar="FILE", help="write the summary there")
+    compress.add_argument(
+        "--partition", metavar="YYYY-MM-DD", help="one day of a SOURCE that has day folders"
+    )
+    compress.set_defaults(run=_compress)
+    doctor = commands.add_parser("doctor", help="look at this machine and say what to do")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _doctor(_options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from image_assets.engine.doctor import diagnose
+
+    findings = diagnose()
+    console = Console(highlight=False, soft_wrap=True)
+    marks = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
+    for finding in findings:
+        console.print(f"{marks[finding.status]}  {finding.name:14}{finding.value}", markup=False)
+        if finding.advice:
+            console.print(f"{'':9}{'':14}-> {finding.advice}", markup=False)
+    return EXIT_NOT_COMPLETED if any(f.status == "problem" for f in findings) else EXIT_DONE
+
+
+def _compress(options: argparse.Namespace) -> int:
+    from image_assets.engine.api import compress_folder
+    from image_assets.engine.presets import override_fields, parse_set
+    from image_assets.engine.settings import load_settings
+
+    settings = load_settings()
+    if "help" in options.pairs:
+        for field in override_fields(settings):
+            print(f"{field.name:28}{field.description}")
+        return EXIT_DONE
+    overrides = parse_set(options.pairs)
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        raise SettingError(expected("a file in an existing folder", str(options.json), "--json"))
+    display = _BarDisplay() if sys.stderr.isatty() else _LineDisplay()
+    with display.context():
+        result = compress_folder(
+            options.source,
+            options.output,
+            preset=options.preset,
+            overrides=overrides,
+            settings=settings,
+            partition_key=options.partition,
+            on_progress=display.show,
+            logger=_quiet_logger(),
+        )
+    if options.json is not None:
+        _write_json(options.json, result.to_json_dict())
+    print_summary(result)
+    return EXIT_DONE
+
+
+def _quiet_logger() -> logging.Logger:
+    """Bad images are listed in the summary; only the run's own warnings are printed at once."""
+    logger = logging.getLogger("image_assets.cli")
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    return logger
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunError(
+            f"Expected to be able to write {path}, received {error.strerror!r} (--json)."
+        ) from error
+
+
+class _LineDisplay:
+    """Plain progress lines, one every few seconds, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _LINE_INTERVAL_S
+
+    def context(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def show(self, progress: "Progress") -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _LINE_INTERVAL_S
+            print(progress.sentence(), file=sys.stderr, flush=True)
+
+
+class _BarDisplay:
+    """A progress bar with count, rate, savings and time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.1f} images/s"),
+            TextColumn("{task.fields[saved]:.1f} % saved"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def context(self) -> AbstractContextManager[object]:
+        return self._bar
+
+    def show(self, progress: "Progress") -> None:
+        fields = {"rate": progress.images_per_s, "saved": progress.saved_pct}
+        key = progress.partition_key
+        if key not in self._tasks:
+            self._tasks[key] = self._bar.add_task(key, total=progress.total, **fields)
+        self._bar.update(
+            self._tasks[key], completed=progress.done, total=progress.total, **fields
+        )
+
+
+def print_summary(result: "FolderResult", echo: Callable[..., None] = print) -> None:
+    """Print the performance table, what was saved, the verdict and the images left out."""
+    from image_assets.engine.report import summary_lines
+
+    for partition in result.partitions:
+        for line in summary_lines(partition):
+            echo(line)
+    if not result.partitions:
+        echo("No partition has a folder in this source; nothing to do.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
