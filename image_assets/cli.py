@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import os
 import signal
 import sys
 import time
@@ -151,7 +150,7 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise RunError(
             f"Expected to be able to write {path}, received {error.strerror!r} (--json)."
@@ -179,8 +178,13 @@ class _BarDisplay:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -197,13 +201,11 @@ class _BarDisplay:
         return self._bar
 
     def show(self, progress: "Progress") -> None:
-        fields = {"rate": progress.images_per_s, "saved": progress.saved_pct}
+        fields: dict[str, Any] = {"rate": progress.images_per_s, "saved": progress.saved_pct}
         key = progress.partition_key
         if key not in self._tasks:
             self._tasks[key] = self._bar.add_task(key, total=progress.total, **fields)
-        self._bar.update(
-            self._tasks[key], completed=progress.done, total=progress.total, **fields
-        )
+        self._bar.update(self._tasks[key], completed=progress.done, total=progress.total, **fields)
 
 
 def print_summary(result: "FolderResult", echo: Callable[..., None] = print) -> None:

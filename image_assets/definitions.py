@@ -22,7 +22,7 @@ def build_definitions(settings: Settings, library: LibraryResource) -> dg.Defini
     """
     partitions_def = daily_partitions()
     assets = [
-        raw_images_asset(partitions_def),
+        raw_images_asset(settings, partitions_def),
         compress_asset(settings, partitions_def),
         performance_statistics_asset(settings, partitions_def),
     ]

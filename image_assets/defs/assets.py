@@ -1,8 +1,10 @@
 """The assets around the compression: the catalogue before it, the statistics after it."""
 
 import dagster as dg
+import pandas as pd
 from dagster import AssetExecutionContext
 
+from image_assets.defs.config import resolve_run_config
 from image_assets.defs.failures import told_in_one_sentence
 from image_assets.defs.keys import (
     OWNERS,
@@ -27,7 +29,9 @@ from image_assets.engine.statistics import COLUMNS
 # each time a code location loads.
 
 
-def raw_images_asset(partitions_def: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+def raw_images_asset(
+    settings: Settings, partitions_def: dg.DailyPartitionsDefinition
+) -> dg.AssetsDefinition:
     """The catalogue of a day's sources."""
     spec = dg.AssetSpec(
         RAW_IMAGES,
@@ -52,6 +56,8 @@ def raw_images_asset(partitions_def: dg.DailyPartitionsDefinition) -> dg.AssetsD
         context: AssetExecutionContext, library: LibraryResource
     ) -> dg.MaterializeResult[None]:
         with told_in_one_sentence():
+            # Not used here: a wrong number for a later step ends the run before anything is read.
+            resolve_run_config(context.run.run_config, settings)
             opened = library.open_library()
             root = opened.layout.partition_root(opened.source, context.partition_key)
             rows = build_catalogue(root, opened.output, context.partition_key)
@@ -91,11 +97,12 @@ def performance_statistics_asset(
         context: AssetExecutionContext, library: LibraryResource
     ) -> dg.MaterializeResult[None]:
         with told_in_one_sentence():
-            result = find_result(library, context.partition_key, context.run_id)
+            result = find_result(library, context.partition_key, context.run.run_id)
         output = library.output_path
         path = output / "tables" / "performance" / result.partition_key / f"{result.run_id}.parquet"
         context.log.info(f"{result.verdict.name}: {result.verdict.sentence}")
-        return dg.MaterializeResult(metadata=performance_metadata(result, path))
+        statistics = pd.DataFrame(result.table, columns=list(COLUMNS))
+        return dg.MaterializeResult(metadata=performance_metadata(result, statistics, path))
 
     return performance_statistics
 

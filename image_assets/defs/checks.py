@@ -143,9 +143,10 @@ def _judge_complete(result: PartitionResult) -> Judgement:
 
 def _judge_rejected_share(result: PartitionResult) -> Judgement:
     bad = result.counts.rejected + result.counts.failed
+    share_pct, most_pct = 100 * result.rejected_share, 100 * result.rejected_share_max
     sentence = (
-        f"{bad} of {result.counts.images} sources rejected or failed, {result.rejected_share:.1%} "
-        f"(at most {result.rejected_share_max:.1%}, rejected_share_max)."
+        f"{bad} of {result.counts.images} sources rejected or failed, {share_pct:.1f} % "
+        f"(at most {most_pct:.1f} %, rejected_share_max)."
     )
     return Judgement(
         result.rejected_share <= result.rejected_share_max,

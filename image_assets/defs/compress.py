@@ -127,7 +127,7 @@ def _compress_graph(
                 # A format is made in every size; a size alone is as many as were selected.
                 variants=settings.variant_names if selected_formats else selected_variants,
                 formats=selected_formats,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 relist=False,
             )
             plan = plan_partition(job)

@@ -185,9 +185,7 @@ def _layout(source: Path, output: Path, partition_key: str | None, today: date) 
         # An existing record wins over "flat".
         recorded = resolve_layout(source, output, "auto", today, record=False)
         is_new = not (output / "tables" / "layout.json").exists()
-        return (
-            resolve_layout(source, output, FLAT, today, record=True) if is_new else recorded
-        )
+        return resolve_layout(source, output, FLAT, today, record=True) if is_new else recorded
     try:
         date.fromisoformat(partition_key)
     except ValueError as error:

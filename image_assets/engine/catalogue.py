@@ -89,9 +89,7 @@ def _look_at(store: LocalStore, entry: Entry, known: dict[str, CatalogueRow]) ->
         status, reason = "failed", Reason.UNREADABLE.value
         message = f"The file cannot be read: {error.strerror}."
     else:
-        return CatalogueRow(
-            key, entry.size_bytes, entry.mtime_ns, "found", source_format=announced
-        )
+        return CatalogueRow(key, entry.size_bytes, entry.mtime_ns, "found", source_format=announced)
     return CatalogueRow(key, entry.size_bytes, entry.mtime_ns, status, reason, message)
 
 

@@ -72,8 +72,6 @@ def image_cost_bytes(header: Header, largest_px: int, draft_margin: float) -> in
     rendered = int(pixels * shrink * shrink)
     decode = extra + decoded * max(bytes_per_pixel, 3) * copies
     encode = (
-        decoded * _DEFAULT_BYTES_PER_PIXEL
-        + _ENCODE_BASE_BYTES
-        + rendered * _ENCODE_BYTES_PER_PIXEL
+        decoded * _DEFAULT_BYTES_PER_PIXEL + _ENCODE_BASE_BYTES + rendered * _ENCODE_BYTES_PER_PIXEL
     )
     return header.size_bytes + max(decode, encode)

@@ -18,7 +18,7 @@ class PartitionBusyError(RunError):
 
 
 def expected(what: str, received: object, where: str) -> str:
-    """Word an error: ``Expected <what>, received <received> (<where>).``
+    """Word an error: ``Expected <what>, received <received> (<where>).``.
 
     Args:
         what: What would have been right, with its range and unit.

@@ -31,7 +31,9 @@ OUTPUT_FORMATS: dict[str, OutputFormat] = {
     entry.name: entry
     for entry in (
         # 16,384 is where libavif's default size limit ends; 16,383 is 14 bits, WebP's own.
-        OutputFormat("avif", ".avif", "AVIF: smallest files, all current browsers", 16_384, True, 75),
+        OutputFormat(
+            "avif", ".avif", "AVIF: smallest files, all current browsers", 16_384, True, 75
+        ),
         OutputFormat("webp", ".webp", "WebP: small files, nearly all browsers", 16_383, True, 80),
         OutputFormat("jpeg", ".jpg", "JPEG: read by everything", 65_500, False, 85),
     )

@@ -11,7 +11,7 @@ def kept_exif(image: Image.Image) -> bytes:
     try:
         source = image.getexif()
         kept = {tag: source.get(tag) for tag in (_ARTIST_TAG, _COPYRIGHT_TAG)}
-    except Exception:  # noqa: BLE001 - EXIF is parsed in Python; whatever breaks it, it is metadata
+    except Exception:  # EXIF is parsed in Python: whatever breaks it, it is only metadata
         return b""
     block = Image.Exif()
     for tag, value in kept.items():

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pyarrow as pa
@@ -340,16 +339,12 @@ def recipe_digests(job: PartitionJob) -> dict[tuple[str, str], str]:
     """Return the digest of each wanted recipe, by (variant, format)."""
     codecs = codec_versions()
     return {
-        (variant, format_name): recipe_digest(
-            make_recipe(job.preset, variant, format_name, codecs)
-        )
+        (variant, format_name): recipe_digest(make_recipe(job.preset, variant, format_name, codecs))
         for variant, format_name in job.wanted()
     }
 
 
-def render_setup(
-    job: PartitionJob, plan: Plan, digests: dict[tuple[str, str], str]
-) -> RenderSetup:
+def render_setup(job: PartitionJob, plan: Plan, digests: dict[tuple[str, str], str]) -> RenderSetup:
     """Return what every worker of the run is told."""
     preset = job.preset
     root = job.layout.partition_root(job.source, job.partition_key)

@@ -291,9 +291,7 @@ class WorkerPool:
         worker.greeted = True
         self._start_failures = 0
 
-    def _bury(
-        self, worker: _Worker, waiting: deque[_Open]
-    ) -> Iterator[SourceResult | ChunkDone]:
+    def _bury(self, worker: _Worker, waiting: deque[_Open]) -> Iterator[SourceResult | ChunkDone]:
         """A worker died: fail the image it announced, take the rest back, start another."""
         worker.process.kill()
         code = worker.process.wait()

@@ -15,7 +15,7 @@ import yaml
 
 from image_assets.engine.errors import SettingError, expected
 from image_assets.engine.formats import OUTPUT_FORMATS
-from image_assets.engine.settings import Settings
+from image_assets.engine.settings import Settings, VariantSetting
 
 PRESET_NAMES: Final = ("balanced", "throughput", "quality", "memory_efficient")
 DEFAULT_PRESET: Final = "balanced"
@@ -139,7 +139,7 @@ _COMMON_FIELDS: Final = (
         "Seconds that one image may take before its worker is ended and the image fails.",
         0.1,
         86_400,
-        120.0,
+        30.0,
     ),
     OverrideField(
         "max_pixels",
@@ -327,44 +327,11 @@ def resolve_preset(
     def number(key: str) -> Any:
         return given.get(key, priority.get(key, base.get(key)))
 
-    variants = []
-    for variant in settings.variants:
-        px = given.get(
-            f"{variant.name}_px", variant.numbers.get("px", base.get(f"{variant.name}_px"))
-        )
-        if px is None:
-            raise SettingError(
-                expected(
-                    f"px for variant {variant.name!r}, which no preset knows",
-                    None,
-                    f"settings file, [variants.{variant.name}]",
-                )
-            )
-        quality = {}
-        for format_name in settings.formats:
-            key = f"{variant.name}_{format_name}_quality"
-            value = given.get(key)
-            for candidate in (
-                variant.numbers.get(f"{format_name}_quality"),
-                priority.get(f"{format_name}_quality"),
-                base.get(key),
-                base.get(f"full_{format_name}_quality"),
-                OUTPUT_FORMATS[format_name].default_quality,
-            ):
-                value = candidate if value is None else value
-            quality[format_name] = value
-            _check_range(
-                OverrideField(key, "int", "", 1, 100),
-                value,
-                f"preset {preset!r}, variant {variant.name!r}, format {format_name!r}",
-            )
-        _check_range(
-            OverrideField("px", "int", "", 1, 16_383),
-            px,
-            f"preset {preset!r}, variant {variant.name!r}",
-        )
-        variants.append(VariantNumbers(variant.name, px, quality))
-    common = {
+    sources = _Sources(preset, given, priority, base)
+    variants = tuple(
+        _resolve_variant(variant, settings.formats, sources) for variant in settings.variants
+    )
+    common: dict[str, Any] = {
         field.name: given.get(field.name, field.default)
         for field in _COMMON_FIELDS
         if field.name in ResolvedPreset.__dataclass_fields__
@@ -372,12 +339,59 @@ def resolve_preset(
     }
     return ResolvedPreset(
         name=preset,
-        variants=tuple(variants),
+        variants=variants,
         rules={key: number(key) for key in ("max_workers", "chunk_size", "avif_threads")},
         avif_speed=number("avif_speed"),
         webp_method=number("webp_method"),
         **common,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where a variant's numbers come from, the strongest first."""
+
+    preset: str
+    given: Mapping[str, Any]
+    priority: Mapping[str, Any]
+    base: Mapping[str, Any]
+
+
+def _resolve_variant(
+    variant: VariantSetting, formats: tuple[str, ...], sources: _Sources
+) -> VariantNumbers:
+    """A person's override wins over the settings file, that over priority, that over preset."""
+    given, priority, base = sources.given, sources.priority, sources.base
+    where = f"preset {sources.preset!r}, variant {variant.name!r}"
+    key = f"{variant.name}_px"
+    px = _first(given.get(key), variant.numbers.get("px"), base.get(key))
+    if px is None:
+        raise SettingError(
+            expected(
+                f"px for variant {variant.name!r}, which no preset knows",
+                None,
+                f"settings file, [variants.{variant.name}]",
+            )
+        )
+    _check_range(OverrideField("px", "int", "", 1, 16_383), px, where)
+    quality: dict[str, int] = {}
+    for name in formats:
+        key = f"{variant.name}_{name}_quality"
+        quality[name] = _first(
+            given.get(key),
+            variant.numbers.get(f"{name}_quality"),
+            priority.get(f"{name}_quality"),
+            base.get(key),
+            base.get(f"full_{name}_quality"),
+            OUTPUT_FORMATS[name].default_quality,
+        )
+        field = OverrideField(key, "int", "", 1, 100)
+        _check_range(field, quality[name], f"{where}, format {name!r}")
+    return VariantNumbers(variant.name, px, quality)
+
+
+def _first(*candidates: Any) -> Any:
+    return next((value for value in candidates if value is not None), None)
 
 
 def _check_overrides(
@@ -417,7 +431,7 @@ def _convert(field: OverrideField, raw: object, where: str) -> int | float | boo
         if field.type == "int":
             if isinstance(raw, float) and not raw.is_integer():
                 raise ValueError(raw)
-            return int(str(raw)) if isinstance(raw, str) else int(raw)  # type: ignore[call-overload, no-any-return]
+            return int(str(raw)) if isinstance(raw, str) else int(raw)  # type: ignore[call-overload]
         return float(raw)  # type: ignore[arg-type]
     except (KeyError, ValueError, TypeError) as error:
         names = {"int": "a whole number", "float": "a number", "bool": "true or false"}
@@ -426,9 +440,7 @@ def _convert(field: OverrideField, raw: object, where: str) -> int | float | boo
 
 def _check_range(field: OverrideField, value: object, where: str) -> None:
     if field.choices is not None and value not in field.choices:
-        raise SettingError(
-            expected(f"{field.name} of {', '.join(field.choices)}", value, where)
-        )
+        raise SettingError(expected(f"{field.name} of {', '.join(field.choices)}", value, where))
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = field.minimum, field.maximum
         inside = (low is None or value >= low) and (high is None or value <= high)

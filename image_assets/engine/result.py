@@ -288,8 +288,7 @@ def _performance_path(partition_key: str, run_id: str) -> str:
 
 
 def write_performance(job: "PartitionJob", result: PartitionResult) -> None:
-    """Write the performance table of a run, with the whole result in its metadata, and the
-    table of the partition's variants.
+    """Write a run's performance table, which carries the whole result, and the variants table.
 
     Raises:
         RunError: The machine refuses.

@@ -155,7 +155,7 @@ def percentile(values: Sequence[float], share_pct: float) -> float | None:
 
 
 def stage_totals_s(sources: pa.Table) -> dict[str, float]:
-    """Return wall and CPU seconds by stage, ``<stage>_s`` and ``<stage>_cpu_s``, over all images."""
+    """Return ``<stage>_s`` and ``<stage>_cpu_s``: seconds over all images, wall and CPU."""
     return {
         f"{stage}{kind}_s": _sum(sources.column(f"{stage}{kind}_ms").to_pylist()) / 1e3
         for stage in STAGES

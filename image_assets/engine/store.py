@@ -98,8 +98,7 @@ class LocalStore:
         except OSError as error:
             if not prefix:
                 raise RunError(
-                    f"Expected a folder that can be listed, received {error.strerror!r} "
-                    f"({folder})."
+                    f"Expected a folder that can be listed, received {error.strerror!r} ({folder})."
                 ) from error
             yield Entry(prefix.rstrip("/"), 0, 0, f"folder cannot be listed: {error.strerror}")
             return

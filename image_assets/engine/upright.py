@@ -19,7 +19,7 @@ def read_orientation(image: Image.Image) -> int:
     """Return the EXIF (or XMP) orientation, 1 to 8; 1 where it is missing, broken or unknown."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # noqa: BLE001 - EXIF is parsed in Python; whatever breaks it, it is metadata
+    except Exception:  # EXIF is parsed in Python: whatever breaks it, it is only metadata
         return 1
     return value if isinstance(value, int) and value in _TRANSPOSE else 1
 

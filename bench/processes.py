@@ -1,0 +1,147 @@
+"""Whole processes as a person starts them: their wall time, CPU seconds and memory."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+SAMPLE_INTERVAL_S: Final = 0.05
+COMPRESS: Final = ("-m", "image_assets", "compress")
+REPOSITORY: Final = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySample:
+    """Memory of a process tree at one moment, and how far its work was."""
+
+    tree_bytes: int
+    progress: int
+
+
+@dataclass(slots=True)
+class Finished:
+    """A process that ended well.
+
+    Attributes:
+        wall_s: From before it was started until it was gone.
+        cpu_s: User and system time of it and all its children that it waited for.
+        samples: Memory every `SAMPLE_INTERVAL_S`, where asked for.
+        report: What it wrote to its `--json` file, where it has one.
+    """
+
+    wall_s: float
+    cpu_s: float
+    samples: list[MemorySample] = field(default_factory=list)
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest memory of the tree seen."""
+        return max((sample.tree_bytes for sample in self.samples), default=0)
+
+
+def tree_pss_bytes(pid: int) -> int:
+    """Memory of a process and all below it, shared pages counted once (PSS)."""
+    try:
+        root = psutil.Process(pid)
+        pids = [pid, *(child.pid for child in root.children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return 0
+    total = 0
+    for each in pids:
+        try:
+            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
+        except OSError:  # it ended meanwhile
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a person's shell: bytecode is cached, our packages are found."""
+    environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPATH"] = str(REPOSITORY)
+    environment.update(extra or {})
+    return environment
+
+
+def run(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    progress: Callable[[], int] | None = None,
+    sample_memory: bool = False,
+) -> Finished:
+    """Run a process to its end and measure it.
+
+    Args:
+        command: Arguments after the Python interpreter.
+        environment: Variables beyond the own ones.
+        progress: Tells how far the work is; asked with every memory sample.
+        sample_memory: Whether to look at the tree's memory, which costs it some CPU.
+
+    Raises:
+        SystemExit: It failed; what it printed is in the message.
+    """
+    samples: list[MemorySample] = []
+    ended = threading.Event()
+
+    def sample(pid: int) -> None:
+        while not ended.wait(SAMPLE_INTERVAL_S):
+            done = progress() if progress else 0
+            samples.append(MemorySample(tree_pss_bytes(pid), done))
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started_s = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            env=child_environment(environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=tempfile.gettempdir(),
+        )
+        watcher = threading.Thread(target=sample, args=(process.pid,), daemon=True)
+        if sample_memory:
+            watcher.start()
+        status = process.wait()
+        wall_s = time.perf_counter() - started_s
+        ended.set()
+        if sample_memory:
+            watcher.join()
+        if status != 0:
+            output.seek(0)
+            raise SystemExit(f"{' '.join(command)} ended with {status}:\n{output.read()[-4000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Finished(wall_s, cpu_s, samples)
+
+
+def compress(
+    source: Path,
+    output: Path,
+    *arguments: str,
+    progress: Callable[[], int] | None = None,
+    sample_memory: bool = False,
+) -> Finished:
+    """Run `image-assets compress` and read its report."""
+    with tempfile.TemporaryDirectory() as folder:
+        report_path = Path(folder) / "report.json"
+        finished = run(
+            [*COMPRESS, str(source), str(output), "--json", str(report_path), *arguments],
+            progress=progress,
+            sample_memory=sample_memory,
+        )
+        finished.report = json.loads(report_path.read_text())
+    return finished
