@@ -8,10 +8,11 @@ import contextlib
 import shutil
 import statistics
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench.processes import compress, run
+from bench.processes import Finished, compress, run, undisturbed
 from bench.source_folders import (
     add_photographs_argument,
     fill_with_tiny_jpegs,
@@ -39,7 +40,7 @@ def main() -> None:
         for count, source in sources.items():
             fill_with_tiny_jpegs(photographs, source, count)
 
-        def in_dagster(count: int) -> tuple[float, float]:
+        def in_dagster(count: int) -> Finished:
             output = work / "output"
             finished = run(
                 [*RUN_ONCE, "--source", str(sources[count]), "--output", str(output)],
@@ -48,29 +49,30 @@ def main() -> None:
             made = sum(1 for path in (output / "renditions").rglob("*") if path.is_file())
             assert made == 6 * count, made
             shutil.rmtree(output)
-            return finished.wall_s, finished.cpu_s
+            return finished
 
-        def on_command_line(count: int) -> tuple[float, float]:
+        def on_command_line(count: int) -> Finished:
             finished = compress(sources[count], work / "output")
             assert finished.report["written"] == 6 * count
             shutil.rmtree(work / "output")
-            return finished.wall_s, finished.cpu_s
+            return finished
 
-        first_s, _ = in_dagster(FEW)
-        print(f"first run, which makes the storage and bytecode: {first_s:.2f} s")
-        print("| images | round | Dagster s | command line s | difference s | in CPU s |")
-        print("|---|---|---|---|---|---|")
+        first = in_dagster(FEW)
+        print(f"first run, which makes the storage and bytecode: {first.wall_s:.2f} s")
+        print("| images | round | Dagster s | command line s | difference s | in CPU s | others |")
+        print("|---|---|---|---|---|---|---|")
         walls: dict[int, list[float]] = {FEW: [], MANY: []}
         cpus: dict[int, list[float]] = {FEW: [], MANY: []}
         for number in range(arguments.rounds):
             for count in (FEW, MANY):
-                wall_s, cpu_s = in_dagster(count)
-                line_wall_s, line_cpu_s = on_command_line(count)
-                walls[count].append(wall_s - line_wall_s)
-                cpus[count].append(cpu_s - line_cpu_s)
+                inside = undisturbed(partial(in_dagster, count))
+                outside = undisturbed(partial(on_command_line, count))
+                walls[count].append(inside.wall_s - outside.wall_s)
+                cpus[count].append(inside.cpu_s - outside.cpu_s)
                 print(
-                    f"| {count} | {number + 1} | {wall_s:.2f} | {line_wall_s:.2f} "
-                    f"| {walls[count][-1]:.2f} | {cpus[count][-1]:.2f} |",
+                    f"| {count} | {number + 1} | {inside.wall_s:.2f} | {outside.wall_s:.2f} "
+                    f"| {walls[count][-1]:.2f} | {cpus[count][-1]:.2f} "
+                    f"| {max(inside.other_share, outside.other_share):.1%} |",
                     flush=True,
                 )
         per_run_s = statistics.median(walls[FEW])

@@ -2,8 +2,9 @@
 
 The limit is the CPU seconds of decode, colour, resize and encode alone, over the cores: measured
 by `bench.plain_loop` in turn with `image-assets compress` (whole process, from start to exit).
+Rounds in which others took more than 3 % of the cores are shown, not counted, and made again.
 
-    python -m bench.limit [PHOTOGRAPHS] [--images 60] [--rounds 3] [--preset throughput]
+    python -m bench.limit [PHOTOGRAPHS] [--images 120] [--rounds 3] [--preset throughput]
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.plain_loop import EVERY_STAGE, STAGES
-from bench.processes import child_environment, compress
+from bench.processes import QUIET_SHARE, child_environment, compress
 from bench.source_folders import (
     add_photographs_argument,
     fill_with_camera_jpegs,
@@ -28,6 +29,7 @@ from image_assets.engine.machine import inspect_machine
 
 TARGET_SHARE: Final = 0.85
 TARGET_PEAK_BYTES: Final = 400_000_000
+MAX_TRIES: Final = 3  # times the wanted rounds
 
 
 def run_loops(source: Path, work: Path, preset: str, count: int) -> dict[str, float]:
@@ -58,7 +60,7 @@ def run_loops(source: Path, work: Path, preset: str, count: int) -> dict[str, fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add_photographs_argument(parser)
-    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--images", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--preset", default="throughput")
     arguments = parser.parse_args()
@@ -73,27 +75,41 @@ def main() -> None:
             f"{arguments.images} JPEGs of 3 to 12 MP, {size_mb:.0f} MB, preset {arguments.preset}, "
             f"{cores} cores"
         )
-        print("| round | limit alone s | limit, all cores busy s | process s | CPU s | share |")
-        print("|---|---|---|---|---|---|")
+        print("| round | limit s | limit, all cores busy s | process s | CPU s | share | others |")
+        print("|---|---|---|---|---|---|---|")
         alone, busy, walls, cpus = [], [], [], []
-        for number in range(arguments.rounds):
-            one = run_loops(source, work, arguments.preset, 1)
-            alone.append(sum(one[stage] for stage in STAGES) / cores)
+        for number in range(MAX_TRIES * arguments.rounds):
             finished = compress(source, work / "output", "--preset", arguments.preset)
             shutil.rmtree(work / "output")
-            walls.append(finished.wall_s)
-            cpus.append(finished.cpu_s)
+            if finished.other_share > QUIET_SHARE:
+                print(
+                    f"| {number + 1} |  |  | {finished.wall_s:.2f} | {finished.cpu_s:.2f} "
+                    f"| not counted | {finished.other_share:.1%} |",
+                    flush=True,
+                )
+                continue
+            one = run_loops(source, work, arguments.preset, 1)
+            alone_s = sum(one[stage] for stage in STAGES) / cores
             many = run_loops(source, work, arguments.preset, cores)
-            busy.append(sum(many[stage] for stage in STAGES) / cores)
+            busy_s = sum(many[stage] for stage in STAGES) / cores
             print(
-                f"| {number + 1} | {alone[-1]:.2f} | {busy[-1]:.2f} | {walls[-1]:.2f} "
-                f"| {cpus[-1]:.2f} | {alone[-1] / walls[-1]:.1%} |",
+                f"| {number + 1} | {alone_s:.2f} | {busy_s:.2f} | {finished.wall_s:.2f} "
+                f"| {finished.cpu_s:.2f} | {alone_s / finished.wall_s:.1%} "
+                f"| {finished.other_share:.1%} |",
                 flush=True,
             )
+            alone.append(alone_s)
+            busy.append(busy_s)
+            walls.append(finished.wall_s)
+            cpus.append(finished.cpu_s)
+            if len(walls) == arguments.rounds:
+                break
+        if not walls:
+            raise SystemExit("Expected a quiet machine, received none: no round counts.")
         limit_s, wall_s = statistics.median(alone), statistics.median(walls)
         print(
             f"| median | {limit_s:.2f} | {statistics.median(busy):.2f} | {wall_s:.2f} "
-            f"| {statistics.median(cpus):.2f} | {limit_s / wall_s:.1%} |"
+            f"| {statistics.median(cpus):.2f} | {limit_s / wall_s:.1%} | {len(walls)} rounds |"
         )
         print(
             f"speed: {limit_s / wall_s:.1%} of the limit (target {TARGET_SHARE:.0%}); "

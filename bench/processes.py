@@ -16,6 +16,8 @@ from typing import Any, Final
 import psutil
 
 SAMPLE_INTERVAL_S: Final = 0.05
+QUIET_SHARE: Final = 0.03
+"""A wall time counts where others took at most this share of the cores."""
 COMPRESS: Final = ("-m", "image_assets", "compress")
 REPOSITORY: Final = Path(__file__).parent.parent
 
@@ -35,14 +37,21 @@ class Finished:
     Attributes:
         wall_s: From before it was started until it was gone.
         cpu_s: User and system time of it and all its children that it waited for.
+        other_cpu_s: CPU seconds that the rest of the machine took meanwhile.
         samples: Memory every `SAMPLE_INTERVAL_S`, where asked for.
         report: What it wrote to its `--json` file, where it has one.
     """
 
     wall_s: float
     cpu_s: float
+    other_cpu_s: float
     samples: list[MemorySample] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def other_share(self) -> float:
+        """Share of the machine's cores that others took meanwhile."""
+        return self.other_cpu_s / (self.wall_s * (os.cpu_count() or 1))
 
     @property
     def peak_bytes(self) -> int:
@@ -65,6 +74,13 @@ def tree_pss_bytes(pid: int) -> int:
             continue
         total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
     return total
+
+
+def busy_cpu_s() -> float:
+    """CPU seconds that all processes of the machine have taken since it started."""
+    words = Path("/proc/stat").read_text().split(maxsplit=9)
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, words[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -103,6 +119,7 @@ def run(
             samples.append(MemorySample(tree_pss_bytes(pid), done))
 
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own_before_s, busy_before_s = time.process_time(), busy_cpu_s()
     started_s = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
@@ -125,7 +142,19 @@ def run(
             raise SystemExit(f"{' '.join(command)} ended with {status}:\n{output.read()[-4000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Finished(wall_s, cpu_s, samples)
+    own_s = cpu_s + time.process_time() - own_before_s
+    other_cpu_s = max(0.0, busy_cpu_s() - busy_before_s - own_s)
+    return Finished(wall_s, cpu_s, other_cpu_s, samples)
+
+
+def undisturbed(measure: Callable[[], Finished], tries: int = 4) -> Finished:
+    """Measure until the machine was quiet, at most `tries` times; the least disturbed counts."""
+    best = measure()
+    for _ in range(tries - 1):
+        if best.other_share <= QUIET_SHARE:
+            break
+        best = min(best, measure(), key=lambda finished: finished.other_share)
+    return best
 
 
 def compress(

@@ -13,9 +13,7 @@ GPS_MARK: Final = "GPSMARK"
 """Text inside the GPS block of `camera_exif`, to look for in written bytes."""
 
 
-def picture(
-    size: tuple[int, int] = (240, 160), *, mode: str = "RGB", seed: int = 0
-) -> Image.Image:
+def picture(size: tuple[int, int] = (240, 160), *, mode: str = "RGB", seed: int = 0) -> Image.Image:
     """Return a picture that compresses like a photograph: slopes, an edge, some grain.
 
     It has no symmetry: the left top quarter is red, so that every orientation differs.

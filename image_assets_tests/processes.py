@@ -81,23 +81,29 @@ def run_command(
 
 @contextmanager
 def started(
-    words: Sequence[str], extra: Mapping[str, str] | None = None
-) -> Iterator["subprocess.Popen[str]"]:
-    """A child in a group of its own, as a shell starts it; nothing of it is left afterwards."""
-    process = subprocess.Popen(
-        words,
-        env=environment(extra),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    words: Sequence[str], extra: Mapping[str, str] | None = None, errors: Path | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A child in a group of its own, as a shell starts it; nothing of it is left afterwards.
+
+    Args:
+        words: The command.
+        extra: Environment beside `environment`.
+        errors: File for its standard error; no pipe, for nobody would read that meanwhile.
+    """
+    with open(os.devnull if errors is None else errors, "wb") as stderr:
+        process = subprocess.Popen(
+            words,
+            env=environment(extra),
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
     try:
         yield process
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
 
 
 def workers_of(pid: int) -> list[psutil.Process]:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from image_assets.engine.monitor import Progress
@@ -19,15 +20,17 @@ class ProgressLog:
 
     Args:
         log: The run's log.
+        clock: Seconds that only go forward.
     """
 
-    def __init__(self, log: logging.Logger) -> None:
+    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
-        self._began_s = self._said_s = time.monotonic()
+        self._clock = clock
+        self._began_s = self._said_s = clock()
 
     def __call__(self, progress: Progress) -> None:
         """Log where the run is, when it is time."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         wait_s = max(INTERVAL_S, INTERVAL_SHARE * (now_s - self._began_s))
         if now_s - self._said_s >= wait_s or progress.done >= progress.total:
             self._said_s = now_s

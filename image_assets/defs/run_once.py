@@ -27,6 +27,8 @@ EXIT_DONE: Final = 0
 EXIT_NOT_COMPLETED: Final = 1
 EXIT_WRONG_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
+# What Dagster makes of Ctrl-C.
+_INTERRUPTIONS: Final = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 _SAMPLES: Final = Path("samples")
 _OUTPUT: Final = Path("output")
 
@@ -215,7 +217,8 @@ def _run(request: _Request) -> int:
                 "ops": {"compress": {"config": request.config}},
                 "loggers": {"console": {}},
             },
-            tags=process_tag(),
+            # Whoever started it at a terminal starts it again; no daemon does so behind them.
+            tags={**process_tag(), "dagster/max_retries": "0"},
             raise_on_error=False,
         )
     if not result.success:
@@ -225,13 +228,19 @@ def _run(request: _Request) -> int:
 
 
 def _explain(result: "dg.ExecuteInProcessResult") -> int:
-    """Say in one sentence why the run failed."""
+    """Say in one sentence why the run failed.
+
+    Raises:
+        KeyboardInterrupt: Somebody stopped it; Dagster has recorded that as a failure.
+    """
     from image_assets.defs.failures import KIND, SETTING
 
     for event in result.all_events:
         if not event.is_step_failure:
             continue
         failure = event.step_failure_data
+        if failure.error and failure.error.cls_name in _INTERRUPTIONS:
+            raise KeyboardInterrupt
         told = failure.user_failure_data
         if told is not None:
             print(f"image-assets: {told.description}", file=sys.stderr)

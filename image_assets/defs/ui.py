@@ -16,7 +16,9 @@ def main() -> NoReturn:
         os.environ.setdefault(name, value)
     port = os.environ.get("PORT") or DEFAULT_PORT
     print(f"http://127.0.0.1:{port}  (Ctrl-C ends it; history in {home})", flush=True)
-    command = [sys.executable, "-m", "dagster", "dev"]
+    # `dg dev`, which this warning praises, wants a project laid out in its own way.
+    quietly = "ignore:Function `dev_command` is superseded"
+    command = [sys.executable, "-W", quietly, "-m", "dagster", "dev"]
     command += ["--workspace", str(PROJECT_FOLDER / "workspace.yaml")]
     command += ["--host", "127.0.0.1", "--port", port]
     os.execv(sys.executable, command)

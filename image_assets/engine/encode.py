@@ -1,6 +1,8 @@
 """Encode one image as one format: which encoder serves, at which native quality and speed."""
 
 import bisect
+import errno
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,8 +12,8 @@ from PIL import Image
 from image_assets.engine.colour import flatten
 
 SVT_QUALITY_OF_AOM: Final = (
-    (1, 1), (40, 33), (50, 43), (60, 54), (70, 65), (75, 72), (80, 78), (85, 82), (90, 88),
-    (100, 98),
+    (1, 3), (10, 10), (20, 17), (30, 24), (40, 33), (50, 43), (60, 54), (70, 65), (75, 72),
+    (80, 78), (85, 82), (90, 88), (92, 92), (95, 97), (100, 98),
 )  # fmt: skip
 """SVT quality of the same mean SSIMULACRA2 as aom's; linear between.
 
@@ -27,9 +29,10 @@ SVT_MIN_SIDE_PX: Final = 4
 SVT_MAX_WIDTH_PX: Final = 16_384
 SVT_MAX_HEIGHT_PX: Final = 8_704
 """SVT 4.1 refuses sides of 1 to 3 px and heights from 8,705 on; all other sizes tried were right
-(``bench/calibrate_avif_quality.py``)."""
+(``bench/avif_limits.py``)."""
 
 _SVT_TUNE_IQ: Final = "3"
+_JPEG_END: Final = b"\xff\xd9"
 
 
 def svt_speed(avif_speed: int) -> int:
@@ -174,3 +177,12 @@ def encode_to(path: str, image: Image.Image, encoding: Encoding, exif: bytes) ->
     if exif:
         options["exif"] = exif
     image.save(path, encoding.pillow_format, **options)
+    if encoding.pillow_format == "JPEG" and not _is_whole_jpeg(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+def _is_whole_jpeg(path: str) -> bool:
+    """Whether a JPEG has its end: Pillow's writer takes what a full disk cut short for done."""
+    with open(path, "rb") as file:
+        file.seek(-len(_JPEG_END), os.SEEK_END)
+        return file.read() == _JPEG_END

@@ -1,6 +1,7 @@
 """How partitions lie in a source folder: one folder a day, or no day structure at all."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Final
 
 from image_assets.engine.errors import RunError, SettingError, expected
 from image_assets.engine.naming import LAYOUT_RECORD
+from image_assets.engine.source_key import is_safe
 from image_assets.engine.store import LocalStore
 
 TEMPLATES: Final = ("%Y-%m-%d", "%Y/%m/%d", "dt=%Y-%m-%d")
@@ -68,7 +70,7 @@ def resolve_layout(
         SettingError: The template is wrong, or contradicts the output's record.
         RunError: The record cannot be read or written.
     """
-    if requested not in (AUTO, FLAT) and _parse_day(today.strftime(requested), requested) is None:
+    if requested not in (AUTO, FLAT) and not _is_template(requested):
         raise SettingError(
             expected(
                 f"{AUTO}, {FLAT} or a template with year, month and day such as %Y-%m-%d",
@@ -103,10 +105,17 @@ def _detect(source: Path) -> str:
     return TEMPLATES[0] if empty else FLAT
 
 
+def _is_template(text: str) -> bool:
+    """Tell whether a day is known by its folder, and that folder lies below the source."""
+    # No first of a month or year: a template that leaves out the day or month gives another day.
+    probe = date(2001, 12, 31)
+    return is_safe(text) and _parse_day(probe.strftime(text), text) == probe.isoformat()
+
+
 def _parse_day(text: str, template: str) -> str | None:
     try:
         day = datetime.strptime(text, template).date()  # noqa: DTZ007 - a day has no zone
-    except ValueError:
+    except (ValueError, re.error):  # re.error: strptime takes no directive twice
         return None
     return day.isoformat() if day.strftime(template) == text else None
 

@@ -33,12 +33,19 @@ class Ledger:
         parts: File names that the rows came from.
         generation: Largest generation among them; 0 where there is none.
         damaged: Files that could not be read, with the reason; nothing in them is trusted.
+        changed: Whether a row was forgotten since the parts were read.
     """
 
     rows: dict[Key, dict[str, Any]] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
     generation: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
+    changed: bool = False
+
+    def forget(self, key: Key) -> None:
+        """Drop a row; compaction makes it last."""
+        del self.rows[key]
+        self.changed = True
 
     def by_source(self) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
         """Rows by source key, then by (variant, format)."""
@@ -107,7 +114,7 @@ def compact(output: Path, partition_key: str, ledger: Ledger, run_id: str) -> No
 
     Killed between the two, the old parts stay beside the new one and say the same.
     """
-    if len(ledger.parts) < 2 and not ledger.damaged:
+    if len(ledger.parts) < 2 and not ledger.damaged and not ledger.changed:
         return
     store = LocalStore(output)
     folder = table_folder("ledger", partition_key)

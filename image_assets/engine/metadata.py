@@ -16,5 +16,7 @@ def kept_exif(image: Image.Image) -> bytes:
     block = Image.Exif()
     for tag, value in kept.items():
         if isinstance(value, str) and value.strip():
-            block[tag] = value
+            # Pillow reads EXIF text as Latin-1 and would write it as ASCII with question marks: as
+            # bytes it stays what the source has, UTF-8 too.
+            block[tag] = value.encode("latin-1", errors="replace")
     return block.tobytes() if len(block) else b""

@@ -41,6 +41,8 @@ def sniff(prefix: bytes) -> str:
     """
     if not prefix:
         raise NotCompressedError(Reason.EMPTY, "The file is empty.")
+    if _is_heic(prefix):
+        raise _unsupported("a HEIC image")
     Image.init()
     for name in ALLOWED_FORMATS:
         entry = Image.OPEN.get(name)
@@ -50,8 +52,6 @@ def sniff(prefix: bytes) -> str:
         if accept is not None and accept(prefix) is True:
             return name
     text = prefix.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if prefix[4:8] == b"ftyp" and prefix[8:12] in (b"heic", b"heix", b"mif1", b"heif", b"msf1"):
-        raise _unsupported("a HEIC image")
     if text.startswith((b"<svg", b"<?xml")):
         raise _unsupported("an SVG or XML document")
     if text.startswith((b"<!doctype html", b"<html")):
@@ -61,6 +61,16 @@ def sniff(prefix: bytes) -> str:
             raise _unsupported(name)
     raise NotCompressedError(
         Reason.NOT_AN_IMAGE, "The file's content is no image format that is known."
+    )
+
+
+def _is_heic(prefix: bytes) -> bool:
+    """Tell HEIC from AVIF: both may begin as ``mif1``, and then the brands that follow decide."""
+    if prefix[4:8] != b"ftyp":
+        return False
+    brands = {prefix[start : start + 4] for start in range(8, len(prefix) - 3, 4)}
+    return bool(brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}) and not (
+        brands & {b"avif", b"avis"}
     )
 
 

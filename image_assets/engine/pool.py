@@ -379,12 +379,13 @@ class WorkerPool:
 
     def _sample(self) -> None:
         now = time.monotonic()
-        if now < self._next_sample:
+        is_base = not self.base_bytes and all(worker.greeted for worker in self._workers)
+        if now < self._next_sample and not is_base:
             return
         self._next_sample = now + _SAMPLE_INTERVAL_S
         total = memory.tree_bytes([os.getpid(), *self.pids])
         self.peak_bytes = max(self.peak_bytes, total)
-        if not self.base_bytes and all(worker.greeted for worker in self._workers):
+        if is_base:
             self.base_bytes = total
 
 

@@ -86,7 +86,7 @@ def prune_orphans(
     store = LocalStore(job.output)
     for key, path in doomed.items():
         store.delete(path)
-        del ledger.rows[key]
+        ledger.forget(key)
     return len(doomed)
 
 

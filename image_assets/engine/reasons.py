@@ -28,6 +28,7 @@ class Reason(StrEnum):
     WORKER_DIED = "worker_died"
     OUT_OF_MEMORY = "out_of_memory"
     ENCODER_FAILED = "encoder_failed"
+    UNWRITABLE = "unwritable"
 
 
 FAILED_REASONS = frozenset(
@@ -39,6 +40,7 @@ FAILED_REASONS = frozenset(
         Reason.WORKER_DIED,
         Reason.OUT_OF_MEMORY,
         Reason.ENCODER_FAILED,
+        Reason.UNWRITABLE,
     }
 )
 

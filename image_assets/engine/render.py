@@ -16,7 +16,7 @@ from PIL import Image
 
 from image_assets.engine.colour import to_srgb
 from image_assets.engine.cost import Header, image_cost_bytes
-from image_assets.engine.encode import EncodePolicy, choose_encoding, encode_to, prepare
+from image_assets.engine.encode import EncodePolicy, Encoding, choose_encoding, encode_to, prepare
 from image_assets.engine.metadata import kept_exif
 from image_assets.engine.naming import rendition_path, source_path
 from image_assets.engine.opening import broken, check_pixels, decode, open_source
@@ -77,12 +77,14 @@ class SourceTask:
         wanted: The (variant, format) pairs to make.
         current_sha256: Where the file's date changed but everything else is current: the hash
             that the ledger knows. If the bytes still have it, nothing is made again.
+        mtime_ns: As listed; what a refusal without reading is remembered by.
     """
 
     source_key: str
     size_bytes: int
     wanted: tuple[tuple[str, str], ...]
     current_sha256: str | None = None
+    mtime_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -150,6 +152,11 @@ def render_source(task: SourceTask, setup: RenderSetup, grant_bytes: int) -> Sou
         _render(task, setup, grant_bytes, watch, result)
     except NotCompressedError as error:
         result.outcomes = refuse(task, error, setup.recipe_digests, source)
+    except MemoryError:
+        short = NotCompressedError(
+            Reason.OUT_OF_MEMORY, "The system refused the memory that this image needs."
+        )
+        result.outcomes = refuse(task, short, setup.recipe_digests, source)
     source.update(watch.times)
     source["processing_ms"] = (time.perf_counter() - started) * 1e3
     return result
@@ -162,7 +169,7 @@ def refuse(
     source: Mapping[str, Any],
 ) -> list[Row]:
     """Return the rows of a source that has no renditions: one per wanted rendition."""
-    known = ("source_sha256", "source_mtime_ns", "source_width_px", "source_height_px")
+    known = ("source_sha256", "source_width_px", "source_height_px")
     return [
         {
             "source_key": task.source_key,
@@ -172,6 +179,7 @@ def refuse(
             "reason": error.reason.value,
             "message": error.message,
             "source_bytes": source.get("source_bytes", task.size_bytes),
+            "source_mtime_ns": source.get("source_mtime_ns", task.mtime_ns),
             "recipe_digest": recipe_digests[variant, format_name],
             **{name: source[name] for name in known if name in source},
         }
@@ -324,17 +332,17 @@ def _encode(
         "native_quality": encoding.native_quality,
         "speed": encoding.speed,
     }
-    with timer.stage("write"), store.publishing(path) as temporary:
-        with timer.stage("encode"):
-            try:
-                encode_to(temporary, prepared, encoding, exif)
-            except (ValueError, RuntimeError) as error:
-                raise NotCompressedError(
-                    Reason.ENCODER_FAILED,
-                    f"{encoding.encoder} could not encode {image.width} x {image.height} as "
-                    f"{format_name}: {error}.",
-                ) from error
-        row["size_bytes"] = Path(temporary).stat().st_size
+    try:
+        with timer.stage("write"), store.publishing(path) as temporary:
+            with timer.stage("encode"):
+                _encode_to(temporary, prepared, encoding, exif)
+            row["size_bytes"] = Path(temporary).stat().st_size
+    except OSError as error:
+        # What is the machine's fault came as RunError: this is the path's own, such as a name too
+        # long or an orphan in its place.
+        raise NotCompressedError(
+            Reason.UNWRITABLE, f"{path} cannot be written: {error.strerror or error}."
+        ) from error
     for name in ("write_ms", "write_cpu_ms"):  # the block above holds encoding too
         timer.times[name] -= timer.times[name.replace("write", "encode")]
     for name, value in timer.times.items():
@@ -346,6 +354,19 @@ def _encode(
     )
     row["larger_than_source"] = same_size and row["size_bytes"] > source["source_bytes"]
     return row
+
+
+def _encode_to(path: str, image: Image.Image, encoding: Encoding, exif: bytes) -> None:
+    try:
+        encode_to(path, image, encoding, exif)
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the file system's; Pillow's encoders have no number
+        raise NotCompressedError(
+            Reason.ENCODER_FAILED,
+            f"{encoding.encoder} could not encode {image.width} x {image.height} as "
+            f"{encoding.pillow_format}: {error}.",
+        ) from error
 
 
 def _skipped(task: SourceTask, pair: tuple[str, str], source: Row) -> Row:

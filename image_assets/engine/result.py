@@ -300,16 +300,24 @@ def write_performance(job: "PartitionJob", result: PartitionResult) -> None:
     }
     table = tables.to_table(result.table, PERFORMANCE_SCHEMA.with_metadata(metadata))
     tables.write(store, _performance_path(job.partition_key, job.run_id), table)
+    _write_variants(job, store)
+
+
+def _write_variants(job: "PartitionJob", store: LocalStore) -> None:
+    path = f"tables/variants/{job.partition_key}.parquet"
+    before = job.output / path
+    # What this run was not asked to make stays as it is known.
+    kept = tables.read(before).to_pylist() if before.is_file() else []
+    variants: dict[tuple[str, str], dict[str, Any]] = {
+        (row["source_key"], row["variant"]): row
+        for row in kept
+        if row["variant"] not in job.variants
+    }
     rows = read_rows(job.output, job.partition_key, job.run_id).renditions
-    variants: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows.to_pylist():
         if row["status"] in ("written", "skipped"):
             variants.setdefault((row["source_key"], row["variant"]), row)
-    tables.write(
-        store,
-        f"tables/variants/{job.partition_key}.parquet",
-        tables.to_table(variants.values(), tables.VARIANTS),
-    )
+    tables.write(store, path, tables.to_table(variants.values(), tables.VARIANTS))
 
 
 def load_result(output: Path, partition_key: str, run_id: str) -> PartitionResult:

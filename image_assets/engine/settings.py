@@ -76,7 +76,7 @@ def _parse(document: dict[str, Any], where: str) -> Settings:
     if not isinstance(formats, list) or not formats or len(set(map(str, formats))) != len(formats):
         raise SettingError(expected(f"a list of different formats of {known}", formats, where))
     for name in formats:
-        if name not in OUTPUT_FORMATS:
+        if not isinstance(name, str) or name not in OUTPUT_FORMATS:
             raise SettingError(expected(f"a format of {known}", name, f"{where}, formats"))
     variants = document.get("variants")
     if not isinstance(variants, dict) or not variants:

@@ -71,12 +71,16 @@ def split_current(
             rejected = any(before["status"] == "rejected" for before in unchanged)
             usable = not stale and len(hashes) == 1 and not rejected
             sha256 = hashes.pop() if usable else None
-            split.tasks.append(SourceTask(row.source_key, row.size_bytes, tuple(wanted), sha256))
+            split.tasks.append(_task(row, wanted, sha256))
             continue
         split.settled.extend(_settled(before) for before in unchanged)
         if stale:
-            split.tasks.append(SourceTask(row.source_key, row.size_bytes, tuple(stale)))
+            split.tasks.append(_task(row, stale))
     return split
+
+
+def _task(row: CatalogueRow, pairs: list[Pair], sha256: str | None = None) -> SourceTask:
+    return SourceTask(row.source_key, row.size_bytes, tuple(pairs), sha256, row.mtime_ns)
 
 
 def _is_made(

@@ -655,7 +655,7 @@ def test_a_damaged_ledger_part_is_reported_and_what_it_said_made_again(library: 
     assert result.counts.written == 12
     assert any(part.name in message for message in result.messages)
     assert library.rendition_bytes() == first
-    assert library.compress().messages == []
+    assert library.compress().counts.skipped == 12
 
 
 def test_finished_chunks_are_kept_when_the_run_ends_early(library: Library) -> None:

@@ -40,8 +40,12 @@ class Server:
         request = urllib.request.Request(  # noqa: S310 - our own server on the loopback
             f"{self.address}/graphql", body, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-            answer = json.load(response)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            # A query that the schema refuses is as wrong the next time.
+            raise AssertionError(error.read().decode()) from error
         assert "errors" not in answer, answer["errors"]
         data = answer["data"]
         assert isinstance(data, dict)

@@ -1,0 +1,240 @@
+import io
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageCms
+
+from image_assets.engine.colour import flatten, to_srgb
+from image_assets.samples import display_p3_profile
+from image_assets_tests.photographs import encode_photograph, picture
+
+P3 = display_p3_profile()
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def pixels(image: Image.Image) -> npt.NDArray[np.int_]:
+    return np.asarray(image).astype(int)
+
+
+def distance(one: Image.Image, other: Image.Image) -> float:
+    assert one.size == other.size
+    assert one.mode == other.mode
+    return float(np.abs(pixels(one) - pixels(other)).mean())
+
+
+def p3_in_srgb(red: int, green: int, blue: int) -> list[int]:
+    """What a Display P3 colour is in sRGB, by the matrix between the two (CSS Color 4)."""
+    encoded = np.array([red, green, blue]) / 255
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    matrix = [
+        [1.2249401, -0.2249402, 0.0],
+        [-0.0420569, 1.0420571, 0.0],
+        [-0.0196376, -0.0786507, 1.0978973],
+    ]
+    light = (np.array(matrix) @ linear).clip(0, 1)
+    srgb = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return [int(value) for value in (255 * srgb).round()]
+
+
+@pytest.mark.parametrize("colour", [(200, 100, 60), (60, 160, 90), (128, 128, 128), (90, 70, 160)])
+def test_display_p3_becomes_the_srgb_of_the_same_look(colour: tuple[int, int, int]) -> None:
+    converted = to_srgb(Image.new("RGB", (4, 4), colour), P3)
+    assert converted.note == "profile:Display P3"
+    assert converted.image.mode == "RGB"
+    expected = p3_in_srgb(*colour)
+    assert np.abs(pixels(converted.image)[0, 0] - expected).max() <= 2
+    assert (list(colour) == expected) == (len(set(colour)) == 1), "the test's colours do change"
+
+
+def test_no_metadata_is_left_on_the_image() -> None:
+    data = encode_photograph((32, 32), icc=P3, comment=b"taken at home")
+    with Image.open(io.BytesIO(data)) as image:
+        assert {"icc_profile", "comment"} <= set(image.info)
+        assert to_srgb(image, image.info["icc_profile"]).image.info == {}
+    untouched = picture((8, 8))
+    untouched.info["comment"] = "taken at home"
+    assert to_srgb(untouched, None).image.info == {}
+
+
+def test_alpha_passes_a_profile_unchanged() -> None:
+    image = picture((64, 40), mode="RGBA")
+    converted = to_srgb(image, P3)
+    assert converted.note == "profile:Display P3"
+    assert distance(converted.image.getchannel("A"), image.getchannel("A")) == 0
+    assert distance(converted.image, image) > 1
+
+
+def test_an_srgb_profile_changes_no_pixel() -> None:
+    for mode in ("RGB", "RGBA"):
+        image = picture((32, 32), mode=mode)
+        converted = to_srgb(image, SRGB)
+        assert converted.note == "srgb"
+        assert distance(converted.image, image) == 0
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_an_untagged_image_is_taken_as_srgb(mode: str) -> None:
+    image = picture((32, 32), mode=mode)
+    converted = to_srgb(image, None)
+    assert converted.note == "untagged"
+    assert distance(converted.image, picture((32, 32), mode=mode)) == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile"),
+    [
+        ("RGB", b"no profile at all"),
+        ("RGB", P3[:200]),
+        ("RGB", P3 + bytes(5_000_000)),  # megabytes are an accident or an attack
+        ("L", P3),  # a profile for other pixels
+        ("CMYK", P3),
+    ],
+)
+def test_a_broken_or_unfit_profile_is_as_if_there_were_none(mode: str, profile: bytes) -> None:
+    converted = to_srgb(picture((32, 32), mode=mode), profile)
+    assert converted.note == "broken_profile"
+    without = to_srgb(picture((32, 32), mode=mode), None)
+    assert distance(converted.image, without.image) == 0
+
+
+def test_a_cmyk_jpeg_has_the_colours_it_was_made_from() -> None:
+    with Image.open(io.BytesIO(encode_photograph(mode="CMYK", quality=95))) as image:
+        assert image.mode == "CMYK"
+        converted = to_srgb(image, None)
+    assert converted.image.mode == "RGB"
+    assert distance(converted.image, picture()) < 8
+
+
+def test_grey_with_alpha_keeps_both() -> None:
+    image = picture((64, 40), mode="LA")
+    converted = to_srgb(image, None).image
+    assert converted.mode == "RGBA"
+    assert distance(converted.getchannel("A"), image.getchannel("A")) == 0
+    assert distance(converted.getchannel("R"), image.getchannel("L")) == 0
+
+
+def test_a_palette_with_one_transparent_colour_keeps_the_hole() -> None:
+    image = Image.new("P", (4, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.putpixel((1, 0), 1)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", transparency=1)
+    with Image.open(buffer) as opened:
+        opened.load()
+        converted = to_srgb(opened, None).image
+    assert converted.mode == "RGBA"
+    assert converted.getpixel((0, 0)) == (255, 0, 0, 255)
+    assert converted.getpixel((1, 0)) == (0, 255, 0, 0)
+
+
+def test_a_palette_with_degrees_of_transparency_keeps_them() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    image.info["transparency"] = bytes([128, 255])
+    converted = to_srgb(image, None).image
+    assert converted.getpixel((0, 0)) == (10, 20, 30, 128)
+    assert converted.getpixel((1, 0)) == (40, 50, 60, 255)
+
+
+def test_an_opaque_palette_becomes_its_colours() -> None:
+    converted = to_srgb(picture((64, 40)).quantize(256), None).image
+    assert converted.mode == "RGB"
+    assert distance(converted, picture((64, 40))) < 12
+
+
+def sixteen_bits(values: list[int]) -> Image.Image:
+    return Image.fromarray(np.array([values], dtype=np.uint16))
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    image = sixteen_bits([value * 257 for value in range(256)])
+    assert image.mode == "I;16"
+    converted = to_srgb(image, None).image
+    assert converted.mode == "L"
+    assert pixels(converted)[0].tolist() == list(range(256))
+
+
+def test_sixteen_bits_are_rounded_to_the_nearest() -> None:
+    # halfway between 0 and 1 is 128.5
+    assert pixels(to_srgb(sixteen_bits([128, 129, 65_534]), None).image)[0].tolist() == [0, 1, 255]
+
+
+def test_a_sixteen_bit_png_is_not_white() -> None:
+    with Image.open(io.BytesIO(encode_photograph(mode="I;16", format="PNG"))) as image:
+        image.load()
+        assert image.mode in ("I;16", "I")
+        converted = to_srgb(image, None).image
+    assert distance(converted, picture(mode="L")) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0, 100, 255], [0, 100, 255]), ([0, 25_700, 65_535], [0, 100, 255])],
+)
+def test_whole_numbers_are_read_as_8_or_16_bits_by_their_largest(
+    values: list[int], expected: list[int]
+) -> None:
+    image = Image.fromarray(np.array([values], dtype=np.int32))
+    assert image.mode == "I"
+    assert pixels(to_srgb(image, None).image)[0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0, 0.5, 1.0], [0, 128, 255]),
+        ([0.0, 100.0, 255.0], [0, 100, 255]),
+        ([-3.0, 99.6, 900.0], [0, 100, 255]),
+    ],
+)
+def test_fractions_are_scaled_and_out_of_range_is_clipped(
+    values: list[float], expected: list[int]
+) -> None:
+    image = Image.fromarray(np.array([values], dtype=np.float32))
+    assert image.mode == "F"
+    converted = to_srgb(image, None).image
+    assert converted.mode == "L"
+    assert pixels(converted)[0].tolist() == expected
+
+
+def test_lab_becomes_the_srgb_of_the_same_look() -> None:
+    converted = to_srgb(picture((64, 40), mode="LAB"), None)
+    assert (converted.note, converted.image.mode) == ("lab", "RGB")
+    assert distance(converted.image, picture((64, 40))) < 3
+
+
+def test_one_bit_is_black_and_white() -> None:
+    converted = to_srgb(picture((32, 32), mode="1"), None).image
+    assert converted.mode == "L"
+    assert set(np.unique(pixels(converted))) == {0, 255}
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"),
+        *("HSV", "LAB", "I", "F", "I;16", "I;16B", "I;16L"),
+    ],
+)
+@pytest.mark.parametrize("profile", [None, P3])
+def test_every_pixel_mode_ends_as_one_that_encoders_take(mode: str, profile: bytes | None) -> None:
+    image = to_srgb(Image.new(mode, (3, 2)), profile).image
+    assert image.mode in ("L", "RGB", "RGBA")
+    assert image.size == (3, 2)
+
+
+def test_transparency_is_laid_on_the_background() -> None:
+    image = Image.new("RGBA", (3, 1), (0, 0, 0, 0))
+    image.putpixel((1, 0), (255, 0, 0, 255))
+    image.putpixel((2, 0), (255, 0, 0, 51))
+    flat = flatten(image, "#0000ff")
+    assert flat.mode == "RGB"
+    assert [flat.getpixel((x, 0)) for x in range(3)] == [(0, 0, 255), (255, 0, 0), (51, 0, 204)]
+
+
+def test_an_image_without_alpha_needs_no_background() -> None:
+    for mode in ("L", "RGB"):
+        image = picture((8, 8), mode=mode)
+        assert flatten(image, "#ffffff") is image

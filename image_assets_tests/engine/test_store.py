@@ -1,0 +1,257 @@
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from image_assets.engine.errors import RunError
+from image_assets.engine.store import ChangedWhileReadError, Entry, LocalStore
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def in_child(program: str, *arguments: object) -> str:
+    """Run a program in a process of its own, so that its limits and user end with it."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter (those of pytest are the owner's alone)."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_file_is_published_with_its_folders(tmp_path: Path) -> None:
+    LocalStore(tmp_path / "output").publish("a/b/full.avif", b"picture")
+    assert tree(tmp_path) == {"output/a/b/full.avif": b"picture"}
+
+
+def test_a_published_file_is_replaced_not_written_into(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.publish("full.avif", b"old")
+    with (tmp_path / "full.avif").open("rb") as reader:
+        store.publish("full.avif", b"new and longer")
+        assert reader.read() == b"old", "a reader of the old file sees the old file to its end"
+    assert tree(tmp_path) == {"full.avif": b"new and longer"}
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.publish("full.avif", b"old")
+
+    def write_half(error: type[BaseException]) -> None:
+        with store.publishing("full.avif") as temporary:
+            Path(temporary).write_bytes(b"half a pict")
+            raise error
+
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error):
+            write_half(error)
+    assert tree(tmp_path) == {"full.avif": b"old"}
+
+
+def test_an_error_before_anything_is_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no picture"), LocalStore(tmp_path).publishing("a.avif"):
+        raise ValueError("no picture")
+    assert tree(tmp_path) == {}
+
+
+def test_a_killed_run_leaves_the_old_file_and_the_rerun_takes_over_the_rest(
+    tmp_path: Path,
+) -> None:
+    store = LocalStore(tmp_path)
+    store.publish("full.avif", b"old")
+    program = """
+import os, signal, sys
+from pathlib import Path
+from image_assets.engine.store import LocalStore
+with LocalStore(Path(sys.argv[1])).publishing("full.avif") as temporary:
+    Path(temporary).write_bytes(b"half a pict")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with pytest.raises(subprocess.CalledProcessError):
+        in_child(program, tmp_path)
+    assert (tmp_path / "full.avif").read_bytes() == b"old"
+    assert len(tree(tmp_path)) == 2
+    store.publish("full.avif", b"new")
+    assert tree(tmp_path) == {"full.avif": b"new"}
+
+
+REFUSED = """
+import os, resource, sys
+from pathlib import Path
+from image_assets.engine.errors import RunError
+from image_assets.engine.store import LocalStore
+if sys.argv[2] == "size":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+elif os.getuid() == 0:  # root may write everywhere
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    LocalStore(Path(sys.argv[1])).publish("day/full.avif", bytes(5000))
+except RunError as error:
+    print(error, end="")
+"""
+
+
+def test_a_machine_that_refuses_to_write_is_named_with_the_path(open_folder: Path) -> None:
+    (open_folder / "day").mkdir()
+    open_folder.joinpath("day").chmod(0o555)
+    sentence = in_child(REFUSED, open_folder, "user")
+    assert sentence == (
+        f"Expected to be able to write {open_folder}/day/full.avif, received 'Permission denied' "
+        "(output folder)."
+    )
+    assert tree(open_folder) == {}
+
+
+def test_a_file_that_does_not_fit_is_the_machines_error_and_leaves_nothing(tmp_path: Path) -> None:
+    sentence = in_child(REFUSED, tmp_path, "size")
+    assert sentence == (
+        f"Expected to be able to write {tmp_path}/day/full.avif, received 'File too large' "
+        "(output folder)."
+    )
+    assert tree(tmp_path) == {}
+
+
+def test_a_listing_is_of_regular_files_at_any_depth_folder_by_folder(tmp_path: Path) -> None:
+    names = ["b.jpg", "a.jpg", "a/z.jpg", "a/b/c/deep.jpg", ".hidden.jpg", "a.b/x.jpg"]
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * len(name))
+    listed = list(LocalStore(tmp_path).list())
+    assert [entry.path for entry in listed] == sorted(names, key=lambda name: name.split("/"))
+    for entry in listed:
+        status = (tmp_path / entry.path).stat()
+        assert entry == Entry(entry.path, len(entry.path), status.st_mtime_ns)
+
+
+def test_what_an_operating_system_leaves_behind_is_not_listed(tmp_path: Path) -> None:
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "photo.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [entry.path for entry in LocalStore(tmp_path).list()] == ["photo.jpg"]
+
+
+@pytest.fixture
+def strange(tmp_path: Path) -> Path:
+    """A folder with links and a FIFO beside one photograph."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "photo.jpg").write_bytes(b"photo")
+    (folder / "link.jpg").symlink_to("photo.jpg")
+    (folder / "dangling.jpg").symlink_to("nowhere.jpg")
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    os.mkfifo(folder / "fifo.jpg")
+    return folder
+
+
+def test_links_and_fifos_are_not_listed(strange: Path) -> None:
+    assert [entry.path for entry in LocalStore(strange).list()] == ["photo.jpg"]
+
+
+@pytest.mark.parametrize("name", ["link.jpg", "dangling.jpg", "fifo.jpg", "loop"])
+def test_links_and_fifos_are_not_opened(strange: Path, name: str) -> None:
+    with pytest.raises(OSError, match=r"symbolic links|not a regular file"):
+        LocalStore(strange).read(name)
+    assert LocalStore(strange).size_of(name) is None
+
+
+def test_a_name_that_is_not_utf_8_is_listed_and_read(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / name).write_bytes(b"photo")
+    store = LocalStore(tmp_path)
+    (entry,) = store.list()
+    assert os.fsencode(entry.path) == b"caf\xe9.jpg"
+    assert store.read(entry.path).data == b"photo"
+
+
+def test_a_root_that_cannot_be_listed_ends_the_run_by_name(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=str(tmp_path / "missing")):
+        list(LocalStore(tmp_path / "missing").list())
+
+
+def test_a_folder_that_cannot_be_listed_is_an_entry_with_a_problem(open_folder: Path) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir()
+    (closed / "photo.jpg").write_bytes(b"x")
+    (open_folder / "photo.jpg").write_bytes(b"x")
+    closed.chmod(0o000)
+    program = """
+import os, sys
+from pathlib import Path
+from image_assets.engine.store import LocalStore
+if os.getuid() == 0:  # root reads everything
+    os.setgid(65534)
+    os.setuid(65534)
+for entry in LocalStore(Path(sys.argv[1])).list():
+    print(entry.path, entry.problem, sep=": ")
+"""
+    try:
+        assert in_child(program, open_folder).splitlines() == [
+            "closed: folder cannot be listed: Permission denied",
+            "photo.jpg: None",
+        ]
+    finally:
+        closed.chmod(0o755)
+
+
+def test_a_read_gives_all_bytes_and_the_date_they_had(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"0123456789")
+    os.utime(path, ns=(5, 1_600_000_000_123_456_789))
+    content = LocalStore(tmp_path).read("photo.jpg")
+    assert content.data == b"0123456789"
+    assert content.mtime_ns == path.stat().st_mtime_ns
+    assert LocalStore(tmp_path).read_prefix("photo.jpg", 4) == b"0123"
+    assert LocalStore(tmp_path).read_prefix("photo.jpg", 99) == b"0123456789"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc has files that outgrow their size")
+def test_a_file_whose_bytes_do_not_match_its_size_is_not_trusted() -> None:
+    # A file of /proc says 0 bytes and gives more: what a growing file looks like.
+    with pytest.raises(ChangedWhileReadError):
+        LocalStore(Path("/proc/self")).read("status")
+
+
+def test_a_missing_file_has_no_size_and_deleting_it_does_nothing(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.publish("a", b"123")
+    assert store.size_of("a") == 3
+    store.delete("a")
+    assert store.size_of("a") is None
+    store.delete("a")
+    with pytest.raises(FileNotFoundError):
+        store.read("a")
+
+
+def test_a_file_in_the_way_of_a_folder_is_an_error_and_stays(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.publish("a", b"in the way")
+    with pytest.raises((RunError, OSError)) as caught:
+        store.publish("a/full.avif", b"picture")
+    assert getattr(caught.value, "errno", errno.EEXIST) in (errno.EEXIST, errno.ENOTDIR)
+    assert tree(tmp_path) == {"a": b"in the way"}
