@@ -11,7 +11,11 @@ def score(master: Image.Image, encoded: bytes) -> float:
 
     Costs about 2.7 CPU seconds per megapixel; not valid below 256 px a side.
     """
-    reference = io.BytesIO()
-    master.save(reference, "BMP")
-    reference.seek(0)
-    return float(compute_ssimulacra2(reference, io.BytesIO(encoded)))
+    return float(compute_ssimulacra2(io.BytesIO(as_bmp(master)), io.BytesIO(encoded)))
+
+
+def as_bmp(image: Image.Image) -> bytes:
+    """The picture without loss, for a comparison of what encoders are given."""
+    buffer = io.BytesIO()
+    image.save(buffer, "BMP")
+    return buffer.getvalue()

@@ -50,17 +50,20 @@ def _largest_first(folder: Path) -> list[Path]:
     return ordered[: max(4, len(ordered) // 2)]
 
 
-def fill_with_camera_jpegs(photographs: Path, target: Path, count: int) -> None:
+def fill_with_camera_jpegs(
+    photographs: Path, target: Path, count: int, originals: int | None = None
+) -> None:
     """Fill `target` with JPEGs of 3 to 12 MP, as a camera would have written them.
 
     They are the larger photographs of `photographs` at several sizes, quality 92, with their
-    colour profile and EXIF; smaller ones are enlarged where there are no others.
+    colour profile and EXIF; smaller ones are enlarged where there are no others. All of `originals` appear at one size
+    before the next size begins.
     """
     target.mkdir(parents=True, exist_ok=True)
-    originals = _largest_first(photographs)
+    chosen = _largest_first(photographs)[:originals]
     made = 0
     for megapixels in (*MEGAPIXELS, *(size + 0.37 for size in MEGAPIXELS)):
-        for path in originals:
+        for path in chosen:
             if made == count:
                 return
             with Image.open(path) as image:

@@ -124,8 +124,9 @@ def _compress_graph(
                 layout=opened.layout,
                 settings=settings,
                 preset=preset,
-                # A format is made in every size; a size alone is as many as were selected.
-                variants=settings.variant_names if selected_formats else selected_variants,
+                variants=_variants_to_make(
+                    settings, preset.keep_masters, selected_variants, selected_formats
+                ),
                 formats=selected_formats,
                 run_id=context.run.run_id,
                 relist=False,
@@ -188,12 +189,27 @@ def _compress_graph(
     return compress
 
 
+def _variants_to_make(
+    settings: Settings, keep_masters: bool, variants: tuple[str, ...], formats: tuple[str, ...]
+) -> tuple[str, ...]:
+    # A format is made in every size. A size alone has files only where masters are kept; without
+    # them nothing is rendered, and its table stays what it is.
+    if formats:
+        return settings.variant_names
+    return variants if keep_masters else ()
+
+
 def _output_name(key: dg.AssetKey) -> str:
     """The op output of an asset; Dagster allows no slash there."""
     return "__".join(key.path)
 
 
 def _plan_sentence(job: PartitionJob, plan: Plan) -> str:
+    if not job.wanted():
+        return (
+            f"{job.partition_key}: nothing to make. Sizes have no files of their own: select "
+            "assets below `compressed` too, or set keep_masters."
+        )
     if plan.images:
         return (
             f"{job.partition_key}: {plan.images} images, preset {job.preset.name}, "

@@ -4,7 +4,14 @@ import os
 import sys
 from typing import NoReturn
 
-from image_assets.defs.instance import PROJECT_FOLDER, prepare_home, recall_library
+import dagster as dg
+
+from image_assets.defs.instance import (
+    PROJECT_FOLDER,
+    close_dead_runs,
+    prepare_home,
+    recall_library,
+)
 
 DEFAULT_PORT = "3000"
 
@@ -12,8 +19,12 @@ DEFAULT_PORT = "3000"
 def main() -> NoReturn:
     """Replace this process by ``dagster dev``; the port comes from ``PORT``, default 3000."""
     home = prepare_home()
-    for name, value in recall_library(home).items():
-        os.environ.setdefault(name, value)
+    library = recall_library(home)
+    # All or nothing: one library's output must never meet another's source.
+    if not any(os.environ.get(name) for name in library):
+        os.environ.update(library)
+    with dg.DagsterInstance.get() as instance:
+        close_dead_runs(instance)
     port = os.environ.get("PORT") or DEFAULT_PORT
     print(f"http://127.0.0.1:{port}  (Ctrl-C ends it; history in {home})", flush=True)
     # `dg dev`, which this warning praises, wants a project laid out in its own way.

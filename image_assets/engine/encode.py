@@ -184,5 +184,6 @@ def encode_to(path: str, image: Image.Image, encoding: Encoding, exif: bytes) ->
 def _is_whole_jpeg(path: str) -> bool:
     """Whether a JPEG has its end: Pillow's writer takes what a full disk cut short for done."""
     with open(path, "rb") as file:
-        file.seek(-len(_JPEG_END), os.SEEK_END)
+        size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size_bytes - len(_JPEG_END)))
         return file.read() == _JPEG_END

@@ -304,6 +304,8 @@ def write_performance(job: "PartitionJob", result: PartitionResult) -> None:
 
 
 def _write_variants(job: "PartitionJob", store: LocalStore) -> None:
+    if not job.wanted():
+        return
     path = f"tables/variants/{job.partition_key}.parquet"
     before = job.output / path
     # What this run was not asked to make stays as it is known.

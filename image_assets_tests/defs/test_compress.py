@@ -100,6 +100,28 @@ def test_a_selection_writes_nothing_else(
     assert library.renditions() == [f"photo 0.jpg/{name}" for name in names]
 
 
+def test_a_size_alone_has_no_files_and_keeps_its_table(library: DayLibrary) -> None:
+    library.add_images(2)
+    library.run()
+    made = library.renditions()
+
+    result = library.run(selection=[["size_variants", "full"]])
+
+    assert result.success
+    assert materialised(result)["size_variants/full"]["dagster/row_count"] == 2
+    assert library.renditions() == made
+
+
+def test_a_size_alone_with_masters_has_files(library: DayLibrary) -> None:
+    library.add_images(1)
+
+    result = library.run({"keep_masters": True}, selection=[["size_variants", "full"]])
+
+    assert result.success
+    assert library.renditions() == ["photo 0.jpg/full.master.webp"]
+    assert materialised(result)["size_variants/full"]["dagster/row_count"] == 1
+
+
 def test_a_job_over_fewer_assets_writes_only_theirs(library: DayLibrary) -> None:
     library.add_images(1)
     only_avif = dg.define_asset_job(

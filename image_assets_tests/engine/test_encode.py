@@ -201,6 +201,10 @@ def test_transparency_survives_where_the_format_carries_it(
 
 def test_a_master_is_lossless_to_the_colour_under_transparency(tmp_path: Path) -> None:
     image = picture((64, 40), mode="RGBA")
+    hidden = image.crop((0, 0, 20, 20))
+    hidden.putalpha(0)
+    image.paste(hidden, (0, 0))
+    assert image.getpixel((5, 5)) != (0, 0, 0, 0)
     with Image.open(write(tmp_path, image, "master")) as opened:
         assert opened.tobytes() == image.tobytes()
 

@@ -107,6 +107,11 @@ def test_a_fraction_of_a_core_counts_as_one(tmp_path: Path, quota: str, cores: i
     assert inspect_machine(version_2(tmp_path, cpu_max=f"{quota} 100000")).cores == cores
 
 
+def test_one_and_a_half_cores_count_as_two_where_there_are_two(tmp_path: Path) -> None:
+    there = inspect_machine(tmp_path / "none").cores
+    assert inspect_machine(version_2(tmp_path, cpu_max="150000 100000")).cores == min(2, there)
+
+
 def test_a_machine_has_no_more_memory_than_its_cgroup(tmp_path: Path) -> None:
     root = version_2(tmp_path, memory_max=str(64 * MB), memory_current=str(60 * MB))
     machine = inspect_machine(root)

@@ -35,9 +35,9 @@ from image_assets_tests.processes import (
     workers_of,
 )
 
-ONE_CHUNK: dict[str, object] = {"max_workers": 1, "chunk_size": 100}
+ONE_WORKER: dict[str, object] = {"max_workers": 1}
 PLENTY_BYTES = 1_000_000_000
-HELD = "03 held.jpg"
+HELD = "02 held.jpg"
 """Sorts into the middle of `Library.fill`'s keys, and keeps a worker busy for long."""
 
 
@@ -98,11 +98,7 @@ def _save_held(library: Library) -> list[str]:
 
 @pytest.mark.parametrize(
     ("workers", "number", "reason"),
-    [
-        (1, signal.SIGKILL, "out_of_memory"),
-        (2, signal.SIGKILL, "out_of_memory"),
-        (2, signal.SIGSEGV, "worker_died"),
-    ],
+    [(1, signal.SIGSEGV, "worker_died"), (2, signal.SIGKILL, "out_of_memory")],
 )
 def test_a_worker_that_dies_fails_exactly_the_image_it_had(
     library: Library, workers: int, number: signal.Signals, reason: str
@@ -115,7 +111,7 @@ def test_a_worker_that_dies_fails_exactly_the_image_it_had(
         worker.send_signal(number)
 
     with _when_held(library, end):
-        result = library.compress({**SLOW, "max_workers": workers, "chunk_size": 100})
+        result = library.compress({**SLOW, "max_workers": workers})
 
     [bad] = result.not_compressed
     assert (bad.source_key, bad.status, bad.reason) == (HELD, "failed", reason)
@@ -125,13 +121,38 @@ def test_a_worker_that_dies_fails_exactly_the_image_it_had(
     sources = library.rows(result).sources.to_pylist()
     assert sorted(row["source_key"] for row in sources) == sorted([*others, HELD]), "each once"
     assert psutil.Process().children() == []
-    if workers == 1:
-        before = {row["source_key"] for row in sources if row["worker_id"] == pids[0]}
-        assert before == set(others[:3]), "the rest of the chunk was given to another worker"
-        # What failed is tried again, and nothing else; this time small, to be done soon.
-        save_photograph(library.source / HELD, (48, 32))
-        again = library.compress(SLOW)
-        assert (again.counts.written, again.counts.skipped) == (6, len(others) * 6)
+    by_worker = {row["source_key"] for row in sources if row["worker_id"] == pids[0]}
+    assert HELD not in by_worker, "a worker that is dead reports nothing"
+    # What failed is tried again, and nothing else; this time small, to be done soon.
+    save_photograph(library.source / HELD, (48, 32))
+    again = library.compress(SLOW)
+    assert (again.counts.written, again.counts.skipped) == (6, len(others) * 6)
+
+
+def test_the_rest_of_a_dead_workers_chunk_is_done_and_nothing_of_it_twice(
+    library: Library,
+) -> None:
+    others = _save_held(library)
+    pool, admission = _pool(library, overrides=SLOW)
+    done: list[str] = []
+    chunks: list[ChunkDone] = []
+
+    with _when_held(library, psutil.Process.kill), pool:
+        first = pool.pids
+        for event in pool.run([_tasks(library)]):
+            if isinstance(event, ChunkDone):
+                chunks.append(event)
+            else:
+                done.append(event.source_key)
+        assert pool.pids != first
+
+    assert done == sorted([*others, HELD]), "in order, each once"
+    of_dead, of_next = chunks
+    assert [result.source_key for result in of_dead.results] == ["00.jpg", "01.jpg", HELD]
+    assert ([of_dead.worker_id], of_dead.memory) == (first, None)
+    assert [result.source_key for result in of_next.results] == others[2:]
+    assert {row["reason"] for row in of_dead.results[-1].outcomes} == {"out_of_memory"}
+    assert (admission.granted_bytes, admission.running) == (0, 0)
 
 
 def test_an_image_beyond_the_time_limit_fails_alone_and_its_worker_is_ended(
@@ -145,7 +166,7 @@ def test_an_image_beyond_the_time_limit_fails_alone_and_its_worker_is_ended(
         stopped.append(worker)
 
     with _when_held(library, stop):
-        result = library.compress({**SLOW, **ONE_CHUNK, "image_time_limit_s": 3.0})
+        result = library.compress({**SLOW, **ONE_WORKER, "image_time_limit_s": 3.0})
 
     [bad] = result.not_compressed
     assert (bad.source_key, bad.status, bad.reason) == (HELD, "failed", "time_limit")
@@ -355,7 +376,7 @@ def test_a_worker_of_pytest_is_lean_while_it_works(
             worker.kill()
 
     with _when_held(library, look):
-        library.compress({**SLOW, **ONE_CHUNK})
+        library.compress({**SLOW, **ONE_WORKER})
 
     assert len(looked_at) == 1
     assert workers_of(os.getpid()) == []

@@ -95,6 +95,9 @@ def test_a_person_wins_over_settings_file_over_priority_over_preset() -> None:
     assert preset.variant("full").px == 800
     assert preset.variant("full").quality["avif"] == 52
     assert preset.variant("thumbnail").quality["avif"] == 70
+    assert (preset.avif_speed, preset.webp_method) == (8, 4)
+    preset = resolve_preset("quality", file, {**overrides, "avif_speed": 3})
+    assert (preset.avif_speed, preset.webp_method) == (3, 4)
 
 
 def test_a_size_of_ones_own_needs_px_and_takes_the_qualities_of_full() -> None:

@@ -67,6 +67,20 @@ def test_a_resized_image_keeps_its_mode_and_looks(mode: str) -> None:
     assert np.abs(means[0] - means[1]).max() < 2
 
 
+def test_a_fine_pattern_becomes_grey_not_a_coarse_pattern() -> None:
+    stripes = np.tile(np.array([0, 255], dtype=np.uint8), (64, 96))
+    small = np.asarray(resize(Image.fromarray(stripes), (64, 21))).astype(int)
+    assert np.abs(small[:, 2:-2] - 127.5).max() < 20
+
+
+def test_an_edge_stays_sharp() -> None:
+    # LANCZOS steepens edges; filters that blur never leave the range of the source.
+    edge = np.repeat(np.array([[100, 150]], dtype=np.uint8), 40, axis=1)
+    small = np.asarray(resize(Image.fromarray(np.repeat(edge, 20, axis=0)), (41, 10)))
+    assert small.min() < 98
+    assert small.max() > 152
+
+
 def test_transparent_pixels_give_no_halo() -> None:
     # A white square in transparent black: darkened edges would be the halo.
     image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))

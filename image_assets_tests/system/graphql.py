@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,12 +76,12 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+def running_server(folder: Path, home: Path) -> Iterator[Server]:
     """Run ``make ui``'s command until the block ends, then end its whole process group.
 
     Args:
-        folder: Becomes the working folder and holds DAGSTER_HOME.
-        environment: Added to this process's.
+        folder: Becomes the working folder.
+        home: Becomes DAGSTER_HOME.
     """
     port = _free_port()
     log = folder / "server.log"
@@ -90,11 +90,10 @@ def running_server(folder: Path, environment: Mapping[str, str]) -> Iterator[Ser
             [sys.executable, "-m", "image_assets.defs.ui"],
             cwd=folder,
             env={
-                **os.environ,
+                **_without_our_settings(),
                 "PYTHONPATH": str(PROJECT),
-                "DAGSTER_HOME": str(folder / "dagster_home"),
+                "DAGSTER_HOME": str(home),
                 "PORT": str(port),
-                **environment,
             },
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -104,6 +103,11 @@ def running_server(folder: Path, environment: Mapping[str, str]) -> Iterator[Ser
         yield Server(f"http://127.0.0.1:{port}", process, log)
     finally:
         _end_group(process)
+
+
+def _without_our_settings() -> dict[str, str]:
+    """This process's environment, without what whoever runs the tests has set for a library."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("IMAGE_ASSETS_")}
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

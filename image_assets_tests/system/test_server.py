@@ -9,6 +9,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from image_assets.defs.instance import remember_library
 from image_assets_tests.defs.library import DAY, draw_image
 from image_assets_tests.system.graphql import Server, running_server
 
@@ -91,11 +92,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Server]:
-    environment = {
+    # As `make run` leaves it behind: the UI opens on the same data.
+    home = folder / "dagster_home"
+    home.mkdir()
+    library = {
         "IMAGE_ASSETS_SOURCE": str(folder / "source"),
         "IMAGE_ASSETS_OUTPUT": str(folder / "output"),
+        "IMAGE_ASSETS_LAYOUT": "auto",
     }
-    with running_server(folder, environment) as server:
+    remember_library(home, library)
+    with running_server(folder, home) as server:
         server.ask_until(ASSETS, lambda data: data["assetNodes"], within_s=_STARTED_WITHIN_S)
         yield server
 
