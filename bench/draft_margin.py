@@ -4,7 +4,7 @@ The picture that the encoders get (JPEG decoded at the smallest scale of at leas
 variant, then LANCZOS) against the one from a full decode, before any encoding: SSIMULACRA2 100 is
 the same picture.
 
-python -m bench.draft_margin [PHOTOGRAPHS] [--px 1024] [--photos 4]
+python -m bench.draft_margin [PHOTOGRAPHS] [--px 1024] [--photos 4] [--side-step-px 16]
 """
 
 import argparse
@@ -47,6 +47,9 @@ def main() -> None:
     add_photographs_argument(parser)
     parser.add_argument("--px", type=int, default=1024)
     parser.add_argument("--photos", type=int, default=4)
+    parser.add_argument(
+        "--side-step-px", type=int, default=16, help="1: sides that no decode scale divides"
+    )
     arguments = parser.parse_args()
     prepare_pillow()
     with contextlib.ExitStack() as stack:
@@ -55,7 +58,11 @@ def main() -> None:
             stack.enter_context(tempfile.TemporaryDirectory(prefix="image_assets_bench_"))
         )
         fill_with_camera_jpegs(
-            photographs, source, arguments.photos * len(MEGAPIXELS), originals=arguments.photos
+            photographs,
+            source,
+            arguments.photos * len(MEGAPIXELS),
+            originals=arguments.photos,
+            side_step_px=arguments.side_step_px,
         )
         print(f"{arguments.photos} photographs at each size, variant of {arguments.px} px")
         print("| source MP | margin | decoded to px | score against full decode | least | CPU ms |")

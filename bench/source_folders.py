@@ -50,14 +50,31 @@ def _largest_first(folder: Path) -> list[Path]:
     return ordered[: max(4, len(ordered) // 2)]
 
 
+def _odd_multiple(side_px: float, step_px: int) -> int:
+    """The odd multiple of `step_px` next to `side_px`: at a step of 1 no decode scale fits."""
+    return (2 * round((side_px / step_px - 1) / 2) + 1) * step_px
+
+
 def fill_with_camera_jpegs(
-    photographs: Path, target: Path, count: int, originals: int | None = None
+    photographs: Path,
+    target: Path,
+    count: int,
+    *,
+    originals: int | None = None,
+    side_step_px: int = 16,
 ) -> None:
     """Fill `target` with JPEGs of 3 to 12 MP, as a camera would have written them.
 
     They are the larger photographs of `photographs` at several sizes, quality 92, with their
-    colour profile and EXIF; smaller ones are enlarged where there are no others. All of `originals` appear at one size
-    before the next size begins.
+    colour profile and EXIF; smaller ones are enlarged where there are no others. All of them appear
+    at one size before the next size begins.
+
+    Args:
+        photographs: Where the originals are.
+        target: Folder to fill.
+        count: How many files.
+        originals: How many different photographs; default is all that are large enough.
+        side_step_px: Sides are odd multiples of it. Cameras write multiples of 16.
     """
     target.mkdir(parents=True, exist_ok=True)
     chosen = _largest_first(photographs)[:originals]
@@ -68,7 +85,10 @@ def fill_with_camera_jpegs(
                 return
             with Image.open(path) as image:
                 scale = (megapixels * 1e6 / (image.width * image.height)) ** 0.5
-                size = (round(image.width * scale), round(image.height * scale))
+                size = (
+                    _odd_multiple(image.width * scale, side_step_px),
+                    _odd_multiple(image.height * scale, side_step_px),
+                )
                 # JPEG decodes straight to a smaller scale: enough for a source of a benchmark.
                 image.draft("RGB", size)
                 made_of = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)

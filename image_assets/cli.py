@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -117,8 +118,8 @@ def _compress(options: argparse.Namespace) -> int:
             print(f"{field.name:28}{field.description}")
         return EXIT_DONE
     overrides = parse_set(options.pairs)
-    if options.json is not None and not options.json.absolute().parent.is_dir():
-        raise SettingError(expected("a file in an existing folder", str(options.json), "--json"))
+    if options.json is not None:
+        _check_json(options.json)
     display = _BarDisplay() if sys.stderr.isatty() else _LineDisplay()
     with display.context():
         result = compress_folder(
@@ -135,6 +136,13 @@ def _compress(options: argparse.Namespace) -> int:
         _write_json(options.json, result.to_json_dict())
     print_summary(result)
     return EXIT_DONE
+
+
+def _check_json(path: Path) -> None:
+    """Refuse before the run what could not be written after it."""
+    folder = path.absolute().parent
+    if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
+        raise SettingError(expected("a file in a folder that can be written", str(path), "--json"))
 
 
 def _quiet_logger() -> logging.Logger:

@@ -103,6 +103,16 @@ def test_compress_writes_renditions_a_summary_and_json(
     assert re.search(r"avif +full +3 +3 +0", done.stdout)
 
 
+@pytest.mark.parametrize("target", [".", "nowhere/report.json"])
+def test_a_summary_that_could_not_be_written_is_refused_before_the_run(
+    source: Path, output: Path, tmp_path: Path, target: str
+) -> None:
+    done = run_command("compress", source, output, "--json", tmp_path / target)
+    assert done.returncode == 2
+    assert "Expected a file in a folder that can be written" in done.stderr
+    assert not output.exists()
+
+
 def test_a_second_run_says_that_nothing_needed_doing(source: Path, output: Path) -> None:
     run_command("compress", source, output)
     before = listing(output / "renditions")
@@ -198,7 +208,7 @@ def test_doctor_looks_at_everything_and_ends_well() -> None:
         (["S", "S/0.jpg/output"], "outside the source"),
         (["S", "file"], "an output folder, received .*a file"),
         (["S", "file/output"], "an output folder that can be written"),
-        (["S", "O", "--json", "missing/report.json"], "a file in an existing folder"),
+        (["S", "O", "--json", "missing/report.json"], "a file in a folder that can be written"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -59,6 +59,9 @@ def read_ledger(output: Path, partition_key: str) -> Ledger:
     """Read all parts of a partition; later parts win over earlier ones.
 
     A damaged part is reported and left out: its renditions count as not made.
+
+    Raises:
+        RunError: A newer version of this project wrote a part.
     """
     folder = output / table_folder("ledger", partition_key)
     ledger = Ledger()
@@ -72,6 +75,8 @@ def read_ledger(output: Path, partition_key: str) -> Ledger:
         try:
             table = tables.read(folder / name)
             rows = table.to_pylist()
+        except tables.NewerSchemaError:
+            raise  # not damaged: an older version must not make everything again over it
         except (RunError, pa.ArrowException) as error:
             ledger.damaged[name] = str(error)
             continue
@@ -112,7 +117,8 @@ class LedgerWriter:
 def compact(output: Path, partition_key: str, ledger: Ledger, run_id: str) -> None:
     """Write a ledger's rows as one part and delete exactly the parts that they came from.
 
-    Killed between the two, the old parts stay beside the new one and say the same.
+    Killed between the two, the old parts stay beside the new one and say the same. Damaged parts
+    are set aside as ``<name>.damaged`` for a person to look at.
     """
     if len(ledger.parts) < 2 and not ledger.damaged and not ledger.changed:
         return
@@ -122,5 +128,7 @@ def compact(output: Path, partition_key: str, ledger: Ledger, run_id: str) -> No
     table = tables.to_table(ledger.rows.values(), tables.LEDGER)
     tables.write(store, f"{folder}/{name}", table)
     for part in ledger.parts:
-        if part != name:
-            store.delete(f"{folder}/{part}")
+        store.delete(f"{folder}/{part}")
+    for part in ledger.damaged:
+        damaged = output / folder / part
+        damaged.replace(damaged.with_name(f"{part}.damaged"))

@@ -200,7 +200,10 @@ class _Shard:
         rows = _slice(everything, self.shard, self.plan.shards)
         ledger = read_ledger(job.output, job.partition_key)
         for name, problem in ledger.damaged.items():
-            self._warn(f"Ledger part {name} is damaged and not trusted: {problem}")
+            self._warn(
+                f"Ledger part {name} is damaged, so what it knew is made again and the file is set "
+                f"aside as {name}.damaged: {problem}"
+            )
         self.known = ledger.rows
         digests = recipe_digests(job)
         split = split_current(job, rows, ledger.by_source(), digests)

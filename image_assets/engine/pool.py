@@ -34,8 +34,11 @@ _BOOT: Final = (
 )
 # How often the memory of the process tree is looked at; one look costs about 1 ms a process.
 _SAMPLE_INTERVAL_S: Final = 0.25
-# A worker that dies before its first word this often in a row is the machine's fault.
+# A worker that dies before its first word this often in a row is the machine's fault; so is a
+# chunk whose worker dies this often without having an image in hand.
 _MAX_START_FAILURES: Final = 3
+# From start to first word: 0.3 s on a quiet machine.
+_START_LIMIT_S: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class _Open:
     tasks: list[SourceTask]
     grant_bytes: int
     results: list[SourceResult] = field(default_factory=list)
+    lost_workers: int = 0
 
 
 @dataclass(slots=True)
@@ -206,6 +210,7 @@ class WorkerPool:
         worker.open = item
         worker.finished = set()
         worker.current = None
+        worker.deadline = time.monotonic() + self._image_time_limit_s
         self._next_chunk_id += 1
         worker.chunk = Chunk(self._next_chunk_id, item.grant_bytes, tuple(item.tasks))
         # A worker that died meanwhile is noticed, and its chunk taken back, by _receive.
@@ -271,13 +276,15 @@ class WorkerPool:
                     dear.append(_Open([task], cost_bytes))
             case ("end", chunk_memory):
                 item, worker.open, worker.chunk = worker.open, None, None
+                worker.deadline = None
                 self._admission.end(item.grant_bytes)
                 yield ChunkDone(worker.process.pid, item.results, chunk_memory)
 
     def _settle(self, worker: _Worker, index: int) -> None:
         worker.finished.add(index)
         worker.current = None
-        worker.deadline = None
+        # Between two images a worker has little to do; one that hangs there is ended too.
+        worker.deadline = time.monotonic() + self._image_time_limit_s
 
     def _greet(self, worker: _Worker, message: tuple[Any, ...]) -> None:
         if message[0] == "broken":
@@ -289,6 +296,7 @@ class WorkerPool:
                 "(one environment for all processes of a run)."
             )
         worker.greeted = True
+        worker.deadline = None
         self._start_failures = 0
 
     def _bury(self, worker: _Worker, waiting: deque[_Open]) -> Iterator[SourceResult | ChunkDone]:
@@ -314,7 +322,13 @@ class WorkerPool:
             rest = [task for index, task in enumerate(tasks) if index not in worker.finished]
             yield ChunkDone(worker.process.pid, item.results, None)
             if rest:
-                waiting.appendleft(_Open(rest, item.grant_bytes))
+                lost = item.lost_workers + 1 if worker.current is None else 0
+                if lost >= _MAX_START_FAILURES:
+                    raise RunError(
+                        f"Expected workers to go on with their images, received {lost} in a row "
+                        f"that ended between two ({_describe_end(code)}). {words}"
+                    )
+                waiting.appendleft(_Open(rest, item.grant_bytes, lost_workers=lost))
         _close(worker)
         self._workers[self._workers.index(worker)] = self._start_worker()
 
@@ -366,7 +380,7 @@ class WorkerPool:
         # A worker that dies at once is noticed by _bury.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.send(self._setup)
-        return _Worker(process, connection, stderr)
+        return _Worker(process, connection, stderr, deadline=time.monotonic() + _START_LIMIT_S)
 
     def _kill_all(self) -> None:
         """End every worker now. Nothing is lost: a file is whole or not there."""

@@ -109,6 +109,10 @@ VARIANTS: Final = _schema(
 )
 
 
+class NewerSchemaError(RunError):
+    """A newer version of this project wrote the table; nothing of it is touched."""
+
+
 def to_table(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """Return rows as a table; a key that a row lacks is null, one that no column has is dropped.
 
@@ -140,7 +144,8 @@ def read(path: Path) -> pa.Table:
     """Read one parquet file of this project.
 
     Raises:
-        RunError: The file is damaged, or was written by a newer version.
+        NewerSchemaError: A newer version wrote it.
+        RunError: The file is damaged.
     """
     try:
         # Not read_table(): that imports pyarrow.dataset and with it pandas, a second of start-up.
@@ -150,7 +155,7 @@ def read(path: Path) -> pa.Table:
         raise RunError(f"Expected a whole parquet file, received {error} ({path}).") from error
     version = int((table.schema.metadata or {}).get(b"schema_version", b"0"))
     if version > SCHEMA_VERSION:
-        raise RunError(
+        raise NewerSchemaError(
             f"Expected schema_version of at most {SCHEMA_VERSION}, received {version} ({path}); "
             "a newer image_assets wrote it."
         )

@@ -5,7 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from image_assets.engine import tables
+from image_assets.engine.errors import RunError
 from image_assets.engine.ledger import Ledger, LedgerWriter, compact, read_ledger
+from image_assets.engine.store import LocalStore
 
 DAY = "2015-01-02"
 
@@ -152,13 +155,27 @@ def test_compaction_deletes_only_what_it_read(tmp_path: Path) -> None:
     assert {key[0] for key in read_ledger(tmp_path, DAY).rows} == {"a", "b", "c"}
 
 
-def test_compaction_keeps_a_damaged_part_for_a_person_to_look_at(tmp_path: Path) -> None:
+def test_compaction_sets_a_damaged_part_aside_for_a_person_to_look_at(tmp_path: Path) -> None:
     append(tmp_path, [row("a")], [row("b")])
     newest = sorted(folder(tmp_path).iterdir())[-1]
     newest.write_bytes(b"damaged")
     compact(tmp_path, DAY, read_ledger(tmp_path, DAY), "run")
-    assert newest.read_bytes() == b"damaged"
-    assert {key[0] for key in read_ledger(tmp_path, DAY).rows} == {"a"}
+    assert not newest.exists()
+    assert newest.with_name(f"{newest.name}.damaged").read_bytes() == b"damaged"
+    again = read_ledger(tmp_path, DAY)
+    assert again.damaged == {}
+    assert {key[0] for key in again.rows} == {"a"}
+
+
+def test_a_part_that_a_newer_version_wrote_ends_the_run_and_stays(tmp_path: Path) -> None:
+    append(tmp_path, [row("a")])
+    (part,) = folder(tmp_path).iterdir()
+    newer = tables.LEDGER.with_metadata({"schema_version": str(tables.SCHEMA_VERSION + 1)})
+    tables.write(LocalStore(part.parent), part.name, tables.to_table([row("a")], newer))
+    data = part.read_bytes()
+    with pytest.raises(RunError, match="a newer image_assets wrote it"):
+        read_ledger(tmp_path, DAY)
+    assert part.read_bytes() == data
 
 
 def test_killed_between_writing_and_deleting_the_parts_say_the_same(tmp_path: Path) -> None:

@@ -175,6 +175,23 @@ def test_an_image_beyond_the_time_limit_fails_alone_and_its_worker_is_ended(
     assert not stopped[0].is_running()
 
 
+def test_a_worker_that_hangs_without_an_image_is_replaced_and_costs_no_image(
+    library: Library,
+) -> None:
+    keys = library.fill(3)
+    job = library.job()
+    setup = render_setup(job, plan_partition(job), recipe_digests(job))
+    with WorkerPool(setup, 1, Admission(PLENTY_BYTES, 1), PLENTY_BYTES, 2.0) as pool:
+        pool.modules()  # the worker has said its first word
+        (stopped,) = pool.pids
+        os.kill(stopped, signal.SIGSTOP)
+        events = list(pool.run([_tasks(library)]))
+        assert stopped not in pool.pids
+    done = [event for event in events if isinstance(event, SourceResult)]
+    assert sorted(result.source_key for result in done) == sorted(keys)
+    assert {row["status"] for result in done for row in result.outcomes} == {"written"}
+
+
 def test_workers_that_end_at_once_are_the_machines_fault(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
