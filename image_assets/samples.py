@@ -7,6 +7,7 @@ names with spaces and umlauts. How the pictures look is in `image_assets.sample_
 
 import os
 import struct
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -280,3 +281,7 @@ def _text(text: str) -> bytes:
         + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(encoded), 28)
         + encoded
     )
+
+
+if __name__ == "__main__":
+    make_samples(Path(sys.argv[1]))

@@ -7,6 +7,7 @@ that a wrong setting is answered at once.
 import argparse
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from image_assets.defs.instance import close_dead_runs, prepare_home, process_tag, remember_library
-from image_assets.engine.errors import ImageAssetsError, SettingError, expected
+from image_assets.engine.errors import ImageAssetsError, RunError, SettingError, expected
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -150,9 +151,14 @@ def _day(text: str | None) -> date | None:
 def _make_samples() -> Path:
     if not _SAMPLES.is_dir():
         print(f"No source was named: rendering sample photographs into {_SAMPLES}/ ...", flush=True)
-    from image_assets.samples import make_samples
-
-    make_samples(_SAMPLES)
+    # In a process of its own: drawing takes 380 MB, which the run's memory figures would hold.
+    command = [sys.executable, "-m", "image_assets.samples", str(_SAMPLES)]
+    status = subprocess.run(command, check=False).returncode
+    if status != 0:
+        raise RunError(
+            f"Expected sample photographs in {_SAMPLES}/, received exit status {status} from "
+            "drawing them; what it says stands above."
+        )
     return _SAMPLES
 
 
