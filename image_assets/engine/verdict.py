@@ -46,7 +46,7 @@ class Verdict:
 
     Attributes:
         name: ``nothing_to_do``, ``worker_start``, ``too_few_images``, ``input_output``,
-            ``memory``, ``cpu`` or ``balanced``.
+            ``memory``, ``cpu`` or ``none``.
         sentence: With the figures.
         setting: What to change, or empty.
     """
@@ -104,7 +104,7 @@ def judge(load: Load) -> Verdict:
             "avif_speed up, webp_method down, the preset throughput, or more cores",
         )
     return Verdict(
-        "balanced",
+        "none",
         f"No single thing held the run back: cores {100 * used:.0f} % used, workers "
         f"{100 * busy:.0f} % busy.",
         "",

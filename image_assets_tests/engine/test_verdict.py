@@ -30,7 +30,7 @@ BUSY = Load(
         ({"deferred": 101}, "memory", "memory_budget_bytes"),
         ({"workers_wanted": 5}, "memory", "memory_efficient"),
         ({"images": 39, "busy_s": 270.0, "cpu_s": 260.0}, "too_few_images", "fewer max_workers"),
-        ({"cpu_s": 279.0}, "balanced", ""),
+        ({"cpu_s": 279.0}, "none", ""),
     ],
 )
 def test_the_bottleneck_is_named_with_the_setting_to_change(
