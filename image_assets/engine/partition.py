@@ -242,7 +242,7 @@ class _Shard:
         sizes = [task.size_bytes for task in tasks]
         chunks = [
             [tasks[index] for index in chunk]
-            for chunk in cut_into_chunks(sizes, plan.chunk_size, plan.chunk_bytes)
+            for chunk in cut_into_chunks(sizes, plan.chunk_size, plan.chunk_bytes, plan.max_workers)
         ]
         workers = min(plan.max_workers, len(chunks))
         admission = Admission(plan.image_budget_bytes, workers)

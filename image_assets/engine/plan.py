@@ -167,24 +167,35 @@ def _resolve_threads(rule: Any, cores: int, count: int | None) -> tuple[int, str
     return min(rule["at_most"], cores), f"min({rule['at_most']}, {cores} cores)"
 
 
-def cut_into_chunks(sizes_bytes: Sequence[int], chunk_size: int, chunk_bytes: int) -> list[range]:
+def cut_into_chunks(
+    sizes_bytes: Sequence[int], chunk_size: int, chunk_bytes: int, workers: int
+) -> list[range]:
     """Cut a row of sources into chunks by count and by bytes.
 
     Args:
         sizes_bytes: Size of each source.
         chunk_size: Most sources in a chunk.
         chunk_bytes: Most bytes in a chunk; a larger source is a chunk of its own.
+        workers: How many share them: towards the end chunks shrink to half of each worker's part
+            of what is left, so that no worker is left alone with a long last one.
 
     Returns:
         Ranges of indices that cover all sources in order, none empty.
     """
     chunks: list[range] = []
     start, held = 0, 0
+    most = _chunk_limit(len(sizes_bytes), chunk_size, workers)
     for index, size in enumerate(sizes_bytes):
-        if index > start and (index - start >= chunk_size or held + size > chunk_bytes):
+        if index > start and (index - start >= most or held + size > chunk_bytes):
             chunks.append(range(start, index))
             start, held = index, 0
+            most = _chunk_limit(len(sizes_bytes) - start, chunk_size, workers)
         held += size
     if start < len(sizes_bytes):
         chunks.append(range(start, len(sizes_bytes)))
     return chunks
+
+
+def _chunk_limit(left: int, chunk_size: int, workers: int) -> int:
+    """Guided self-scheduling (Polychronopoulos and Kuck, 1987), at half its chunk."""
+    return min(chunk_size, max(1, math.ceil(left / (2 * workers))))

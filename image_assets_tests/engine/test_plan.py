@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import pytest
 from hypothesis import given
@@ -183,11 +184,14 @@ def test_a_plan_keeps_its_memory_and_always_has_work_units(
 SIZES = st.lists(st.integers(0, 100), max_size=60)
 
 
-@given(SIZES, st.integers(1, 12), st.integers(1, 250))
+WORKERS = st.integers(1, 8)
+
+
+@given(SIZES, st.integers(1, 12), st.integers(1, 250), WORKERS)
 def test_chunks_cover_all_sources_in_order_within_both_limits(
-    sizes: list[int], chunk_size: int, chunk_bytes: int
+    sizes: list[int], chunk_size: int, chunk_bytes: int, workers: int
 ) -> None:
-    chunks = cut_into_chunks(sizes, chunk_size, chunk_bytes)
+    chunks = cut_into_chunks(sizes, chunk_size, chunk_bytes, workers)
     assert [index for chunk in chunks for index in chunk] == list(range(len(sizes)))
     for chunk in chunks:
         held = sum(sizes[index] for index in chunk)
@@ -195,15 +199,29 @@ def test_chunks_cover_all_sources_in_order_within_both_limits(
         assert held <= chunk_bytes or len(chunk) == 1
 
 
-@given(SIZES, st.integers(1, 12), st.integers(1, 250))
-def test_a_chunk_ends_only_where_the_next_source_does_not_fit(
-    sizes: list[int], chunk_size: int, chunk_bytes: int
+@given(SIZES, st.integers(1, 12), st.integers(1, 250), WORKERS)
+def test_a_chunk_ends_only_where_the_next_source_does_not_fit_or_others_wait_for_it(
+    sizes: list[int], chunk_size: int, chunk_bytes: int, workers: int
 ) -> None:
-    chunks = cut_into_chunks(sizes, chunk_size, chunk_bytes)
+    chunks = cut_into_chunks(sizes, chunk_size, chunk_bytes, workers)
     for chunk, following in itertools.pairwise(chunks):
         held = sum(sizes[index] for index in chunk) + sizes[following.start]
-        assert len(chunk) == chunk_size or held > chunk_bytes
+        fair = math.ceil((len(sizes) - chunk.start) / (2 * workers))
+        assert len(chunk) == min(chunk_size, fair) or held > chunk_bytes
+
+
+def test_chunks_shrink_towards_the_end_so_that_no_worker_is_left_alone_with_a_long_one() -> None:
+    lengths = [len(chunk) for chunk in cut_into_chunks([1] * 100, 20, 1_000, 2)]
+    assert lengths[:2] == [20, 20]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[-2:] == [1, 1]
 
 
 def test_a_source_over_the_byte_limit_is_a_chunk_of_its_own() -> None:
-    assert cut_into_chunks([5, 500, 5, 5], 10, 100) == [range(1), range(1, 2), range(2, 4)]
+    assert cut_into_chunks([5, 500, 5, 5, 5, 5], 10, 100, 1) == [
+        range(1),
+        range(1, 2),
+        range(2, 4),
+        range(4, 5),
+        range(5, 6),
+    ]
