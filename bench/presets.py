@@ -36,7 +36,12 @@ from bench.source_folders import (
     fill_with_camera_jpegs,
     photographs_or_samples,
 )
-from image_assets.engine.presets import PRESET_NAMES, resolve_preset
+from image_assets.engine.presets import (
+    PRESET_NAMES,
+    ResolvedPreset,
+    parse_set,
+    resolve_preset,
+)
 from image_assets.engine.settings import load_settings
 
 SUFFIXES: Final = {"avif": "avif", "webp": "webp", "jpeg": "jpg"}
@@ -81,18 +86,23 @@ def encode_by_aom(picture: Image.Image, quality: int, speed: int) -> tuple[bytes
     return buffer.getvalue(), time.process_time() - started_s
 
 
-def compress_afresh(source: Path, output: Path, preset: str) -> Finished:
+def compress_afresh(source: Path, output: Path, *settings: str) -> Finished:
     """Compress into an empty folder."""
     shutil.rmtree(output, ignore_errors=True)
-    return compress(source, output, "--preset", preset)
+    return compress(source, output, *settings)
 
 
 def compare(
-    name: str, source: Path, paths: Sequence[Path], output: Path, *, literal: bool
+    preset: ResolvedPreset,
+    source: Path,
+    paths: Sequence[Path],
+    output: Path,
+    arguments: Sequence[str],
+    *,
+    literal: bool,
 ) -> tuple[dict[str, float], list[Avif]]:
     """Score the preset's renditions: mean whole score by format, and both AVIF encoders."""
-    preset = resolve_preset(name, load_settings(), {})
-    compress(source, output, "--preset", name, "--set", "keep_masters=true")
+    compress(source, output, *arguments, "--set", "keep_masters=true")
     rows = read_outcomes(output)
     day = next((output / "renditions").iterdir())
     avif_rows = [row for row in rows if row["format"] == "avif"]
@@ -138,6 +148,9 @@ def main() -> None:
     add_photographs_argument(parser)
     parser.add_argument("--images", type=int, default=6, help="photographs to score")
     parser.add_argument("--presets", nargs="+", default=list(PRESET_NAMES), choices=PRESET_NAMES)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="as for image-assets"
+    )
     parser.add_argument("--no-literal", action="store_true", help="leave out aom")
     arguments = parser.parse_args()
     settings = load_settings()
@@ -147,7 +160,6 @@ def main() -> None:
         timed, scored = work / "timed", work / "scored"
         fill_with_camera_jpegs(photographs, timed, arguments.images * TIMED_PER_SCORED)
         scored.mkdir()
-        # A step that meets every size and every scene.
         for path in list_photographs(timed)[::TIMED_PER_SCORED]:
             (scored / path.name).hardlink_to(path)
         paths = list_photographs(scored)
@@ -159,7 +171,13 @@ def main() -> None:
         encoders: dict[str, list[Avif]] = {}
         kilobytes: dict[str, dict[tuple[str, str], float]] = {}
         for name in arguments.presets:
-            finished = undisturbed(partial(compress_afresh, timed, work / "timed_output", name))
+            preset = resolve_preset(name, settings, parse_set(arguments.set))
+            passed = [
+                "--preset",
+                name,
+                *(word for pair in arguments.set for word in ("--set", pair)),
+            ]
+            finished = undisturbed(partial(compress_afresh, timed, work / "timed_output", *passed))
             report = finished.report
             images = report["images"]
             kilobytes[name] = {
@@ -167,7 +185,7 @@ def main() -> None:
                 for row in report["by_format_variant"]
             }
             means, encoders[name] = compare(
-                name, scored, paths, work / name, literal=not arguments.no_literal
+                preset, scored, paths, work / name, passed, literal=not arguments.no_literal
             )
             print(
                 f"| {name} | {images / finished.wall_s:.2f} | {finished.cpu_s / images:.3f} "

@@ -66,8 +66,8 @@ def fill_with_camera_jpegs(
     """Fill `target` with JPEGs of 3 to 12 MP, as a camera would have written them.
 
     They are the larger photographs of `photographs` at several sizes, quality 92, with their
-    colour profile and EXIF; smaller ones are enlarged where there are no others. All of them appear
-    at one size before the next size begins.
+    colour profile and EXIF; smaller ones are enlarged where there are no others. Scenes and sizes
+    are spread evenly over any part of the row of files.
 
     Args:
         photographs: Where the originals are.
@@ -78,29 +78,30 @@ def fill_with_camera_jpegs(
     """
     target.mkdir(parents=True, exist_ok=True)
     chosen = _largest_first(photographs)[:originals]
-    made = 0
-    for megapixels in (*MEGAPIXELS, *(size + 0.37 for size in MEGAPIXELS)):
-        for path in chosen:
-            if made == count:
-                return
-            with Image.open(path) as image:
-                scale = (megapixels * 1e6 / (image.width * image.height)) ** 0.5
-                size = (
-                    _odd_multiple(image.width * scale, side_step_px),
-                    _odd_multiple(image.height * scale, side_step_px),
-                )
-                # JPEG decodes straight to a smaller scale: enough for a source of a benchmark.
-                image.draft("RGB", size)
-                made_of = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-                made_of.save(
-                    target / f"{made:04d}_{megapixels:.0f}mp_{path.stem}.jpg",
-                    "JPEG",
-                    quality=92,
-                    subsampling="4:2:0",
-                    exif=image.info.get("exif", b""),
-                    icc_profile=image.info.get("icc_profile"),
-                )
-            made += 1
+    for index in range(count):
+        turn, place = divmod(index, len(chosen))
+        # Any few in a row differ in scene and size; seven turns meet every pair of them.
+        megapixels = MEGAPIXELS[(place + turn) % len(MEGAPIXELS)]
+        path = chosen[place]
+        with Image.open(path) as image:
+            # The next seven turns are a little smaller, so that no two files are the same.
+            scale = (1 - turn // len(MEGAPIXELS) / 50) * (
+                megapixels * 1e6 / (image.width * image.height)
+            ) ** 0.5
+            size = (
+                _odd_multiple(image.width * scale, side_step_px),
+                _odd_multiple(image.height * scale, side_step_px),
+            )
+            # JPEG decodes straight to a smaller scale: enough for a source of a benchmark.
+            image.draft("RGB", size)
+            image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(
+                target / f"{index:04d}_{megapixels:.0f}mp_{path.stem}.jpg",
+                "JPEG",
+                quality=92,
+                subsampling="4:2:0",
+                exif=image.info.get("exif", b""),
+                icc_profile=image.info.get("icc_profile"),
+            )
 
 
 def fill_with_tiny_jpegs(photographs: Path, target: Path, count: int) -> None:
