@@ -24,6 +24,7 @@ class CatalogueRow:
         reason: From the closed list, or None.
         message: One sentence, or None.
         source_format: What its first bytes announce, or None.
+        sha256: Of a rejected file, so that its row says which bytes were meant; else None.
     """
 
     source_key: str
@@ -33,6 +34,7 @@ class CatalogueRow:
     reason: str | None = None
     message: str | None = None
     source_format: str | None = None
+    sha256: str | None = None
 
 
 def _path(partition_key: str) -> str:
@@ -102,7 +104,7 @@ def read_catalogue(output: Path, partition_key: str) -> list[CatalogueRow] | Non
     path = output / _path(partition_key)
     if not path.is_file():
         return None
-    columns: dict[str, list[Any]] = tables.read(path).to_pydict()
+    columns: dict[str, list[Any]] = tables.read(path, tables.CATALOGUE).to_pydict()
     names = [field for field in CatalogueRow.__dataclass_fields__ if field in columns]
     return [
         CatalogueRow(**dict(zip(names, values, strict=True)))

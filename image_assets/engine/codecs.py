@@ -45,6 +45,11 @@ def codec_versions() -> dict[str, str]:
     return found
 
 
+def optional_decoders() -> tuple[str, ...]:
+    """Names of the input formats that are read because an optional plugin is installed."""
+    return ()
+
+
 # The codecs that the policy may choose for a format; their versions are in its recipes.
 CODECS_OF_FORMAT = {
     "avif": ("libavif", "svt", "aom"),

@@ -71,6 +71,7 @@ class EncodePolicy:
         webp_method: 0 to 6.
         background: Colour under transparency where a format carries none, ``#rrggbb``.
         codecs: Versions by codec; what is not a key is missing.
+        graphics: Encode what is no photograph as such.
     """
 
     avif_speed: int
@@ -78,6 +79,7 @@ class EncodePolicy:
     webp_method: int
     background: str
     codecs: Mapping[str, str]
+    graphics: bool = True
 
 
 @dataclass(frozen=True, slots=True)

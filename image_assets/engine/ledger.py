@@ -73,7 +73,7 @@ def read_ledger(output: Path, partition_key: str) -> Ledger:
     for (generation, _), name in sorted(found):
         ledger.generation = max(ledger.generation, generation)
         try:
-            table = tables.read(folder / name)
+            table = tables.read(folder / name, tables.LEDGER)
             rows = table.to_pylist()
         except tables.NewerSchemaError:
             raise  # not damaged: an older version must not make everything again over it

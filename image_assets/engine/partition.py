@@ -356,7 +356,7 @@ def render_setup(job: PartitionJob, plan: Plan, digests: dict[tuple[str, str], s
         output_root=str(job.output),
         partition_key=job.partition_key,
         variants=tuple(
-            VariantSpec(variant.name, variant.px, dict(variant.quality))
+            VariantSpec(variant.name, variant.px, dict(variant.quality), variant.animation)
             for variant in sorted(preset.variants, key=lambda v: (-v.px, v.name))
         ),
         policy=EncodePolicy(
@@ -365,11 +365,16 @@ def render_setup(job: PartitionJob, plan: Plan, digests: dict[tuple[str, str], s
             webp_method=preset.webp_method,
             background=preset.background,
             codecs=codec_versions(),
+            graphics=preset.graphics,
         ),
         draft_margin=preset.draft_margin,
         max_pixels=preset.max_pixels,
         max_source_bytes=preset.max_source_bytes,
         recipe_digests=digests,
+        max_frames=preset.max_frames,
+        accept_truncated=preset.accept_truncated,
+        keep_display_p3=preset.keep_display_p3,
+        metadata=preset.metadata,
     )
 
 

@@ -15,11 +15,12 @@ import yaml
 
 from image_assets.engine.errors import SettingError, expected
 from image_assets.engine.formats import OUTPUT_FORMATS
-from image_assets.engine.settings import Settings, VariantSetting
+from image_assets.engine.settings import ANIMATIONS, Settings, VariantSetting
 
 PRESET_NAMES: Final = ("balanced", "throughput", "quality", "memory_efficient")
 DEFAULT_PRESET: Final = "balanced"
 PRIORITIES: Final = ("speed", "balanced", "quality")
+METADATA_KEPT: Final = ("none", "rights", "all")
 _FOLDER = Path(__file__).parent.parent / "presets"
 
 FieldType = Literal["int", "float", "bool", "str"]
@@ -134,6 +135,51 @@ _COMMON_FIELDS: Final = (
         default="#ffffff",
     ),
     OverrideField(
+        "keep_display_p3",
+        "bool",
+        "Keep Display P3 in AVIF and WebP where the source's gamut is wider than sRGB; JPEG is "
+        "always sRGB.",
+        default=False,
+    ),
+    OverrideField(
+        "graphics",
+        "bool",
+        "Tell drawings and screenshots from photographs and encode them without chroma "
+        "subsampling, WebP lossless where that is smaller.",
+        default=True,
+    ),
+    OverrideField(
+        "metadata",
+        "str",
+        "What a rendition keeps of its source's EXIF and XMP: none; rights (copyright and "
+        "creator); all (GPS position too).",
+        default="rights",
+        choices=METADATA_KEPT,
+    ),
+    OverrideField(
+        "accept_truncated",
+        "bool",
+        "Render what can be decoded of a truncated file, and say so in its rows, rather than "
+        "reject it.",
+        default=False,
+    ),
+    OverrideField(
+        "follow_links",
+        "bool",
+        "Follow symbolic links below the source, loops excepted. Default: a link is a row that "
+        "says so.",
+        default=False,
+    ),
+    OverrideField(
+        "quarantine_attempts",
+        "int",
+        "Attempts at an image that ends its worker (crash, time, memory), one a run, before it is "
+        "held in quarantine, 1 to 100.",
+        1,
+        100,
+        3,
+    ),
+    OverrideField(
         "image_time_limit_s",
         "float",
         "Seconds that one image may take before its worker is ended and the image fails.",
@@ -144,10 +190,18 @@ _COMMON_FIELDS: Final = (
     OverrideField(
         "max_pixels",
         "int",
-        "Pixels of a source over all its frames; beyond it the source is rejected.",
+        "Pixels of a source over all frames of an animation; beyond it the source is rejected.",
         1,
         None,
         100 * _MB,
+    ),
+    OverrideField(
+        "max_frames",
+        "int",
+        "Frames of an animation; beyond it the source is rejected.",
+        1,
+        None,
+        5_000,
     ),
     OverrideField(
         "max_source_bytes",
@@ -224,6 +278,15 @@ def override_fields(settings: Settings) -> list[OverrideField]:
             )
             for format_name in settings.formats
         )
+        fields.append(
+            OverrideField(
+                f"{variant.name}_animation",
+                "str",
+                f"What {variant.name} makes of a moving picture: poster (its first frame) or keep "
+                "(animated WebP and AVIF). Default: the settings file's, else poster.",
+                choices=ANIMATIONS,
+            )
+        )
     return [*fields, *_COMMON_FIELDS]
 
 
@@ -235,11 +298,13 @@ class VariantNumbers:
         name: The variant.
         px: Longest side, pixels.
         quality: Per format, 1 to 100 on the guide's scale.
+        animation: ``poster`` or ``keep``.
     """
 
     name: str
     px: int
     quality: Mapping[str, int]
+    animation: str = "poster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,11 +322,18 @@ class ResolvedPreset:
     webp_method: int
     draft_margin: float
     background: str
+    keep_display_p3: bool
+    graphics: bool
+    metadata: str
+    accept_truncated: bool
+    follow_links: bool
+    quarantine_attempts: int
     chunk_bytes: int
     images_per_shard: int
     memory_budget_bytes: int | None
     image_time_limit_s: float
     max_pixels: int
+    max_frames: int
     max_source_bytes: int
     keep_masters: bool
     verify: bool
@@ -387,7 +459,8 @@ def _resolve_variant(
         )
         field = OverrideField(key, "int", "", 1, 100)
         _check_range(field, quality[name], f"{where}, format {name!r}")
-    return VariantNumbers(variant.name, px, quality)
+    animation = given.get(f"{variant.name}_animation") or variant.animation or "poster"
+    return VariantNumbers(variant.name, px, quality, animation)
 
 
 def _first(*candidates: Any) -> Any:

@@ -16,7 +16,11 @@ class Reason(StrEnum):
     UNSUPPORTED_FORMAT = "unsupported_format"
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"
+    LINK = "link"
+    NOT_A_FILE = "not_a_file"
     TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_FRAMES = "too_many_frames"
+    TOO_MANY_SCANS = "too_many_scans"
     FILE_TOO_LARGE = "file_too_large"
     NEEDS_TOO_MUCH_MEMORY = "needs_too_much_memory"
     UNSUPPORTED_PIXELS = "unsupported_pixels"
@@ -29,6 +33,7 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     ENCODER_FAILED = "encoder_failed"
     UNWRITABLE = "unwritable"
+    CODEC_MISSING = "codec_missing"
 
 
 FAILED_REASONS = frozenset(
@@ -41,8 +46,14 @@ FAILED_REASONS = frozenset(
         Reason.OUT_OF_MEMORY,
         Reason.ENCODER_FAILED,
         Reason.UNWRITABLE,
+        Reason.CODEC_MISSING,
     }
 )
+
+ATTEMPT_REASONS = frozenset(
+    {Reason.TIME_LIMIT, Reason.WORKER_DIED, Reason.OUT_OF_MEMORY, Reason.ENCODER_FAILED}
+)
+"""Accidents that are counted as attempts at an image, and end in its quarantine."""
 
 
 class NotCompressedError(Exception):

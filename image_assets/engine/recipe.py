@@ -8,10 +8,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from image_assets.engine.codecs import CODECS_OF_FORMAT
+from image_assets.engine.codecs import CODECS_OF_FORMAT, optional_decoders
+from image_assets.engine.formats import OUTPUT_FORMATS
 from image_assets.engine.presets import ResolvedPreset
 
-PIPELINE_VERSION: Final = 1
+PIPELINE_VERSION: Final = 2
 """Raised by every change that alters the pixels or bytes of a rendition."""
 
 
@@ -37,18 +38,26 @@ def make_recipe(
         "px": numbers.px,
         "resized_through_px": chain,
         "draft_margin": preset.draft_margin,
+        "accept_truncated": preset.accept_truncated,
+        "metadata": preset.metadata,
         "format": format_name,
         "codecs": {name: codecs.get(name) for name in CODECS_OF_FORMAT[format_name]},
     }
     if format_name != "master":
         recipe["quality"] = numbers.quality[format_name]
+        recipe["graphics"] = preset.graphics
+    output_format = OUTPUT_FORMATS.get(format_name)
+    if output_format is None or output_format.carries_display_p3:
+        recipe["keep_display_p3"] = preset.keep_display_p3
+    if output_format is not None and output_format.carries_animation:
+        recipe["animation"] = numbers.animation
+    if output_format is not None and not output_format.carries_alpha:
+        recipe["background"] = preset.background
     match format_name:
         case "avif":
             recipe["speed"] = preset.avif_speed
         case "webp":
             recipe["method"] = preset.webp_method
-        case "jpeg":
-            recipe["background"] = preset.background
     return recipe
 
 
@@ -59,13 +68,29 @@ def recipe_digest(recipe: Mapping[str, Any]) -> str:
 
 
 def refusal_digest(digest: str, preset: ResolvedPreset) -> str:
-    """Return the digest under which a rejection is remembered: the recipe and the limits.
+    """Return the digest under which a rejection is remembered: recipe, limits and decoders.
 
-    A raised limit or another recipe makes the source worth another look.
+    A raised limit, another recipe or a newly installed decoder makes the source worth another look.
     """
     limits = {
         "recipe": digest,
+        "decoders": optional_decoders(),
         "max_pixels": preset.max_pixels,
+        "max_frames": preset.max_frames,
         "max_source_bytes": preset.max_source_bytes,
+    }
+    return recipe_digest(limits)
+
+
+def attempt_digest(digest: str, preset: ResolvedPreset) -> str:
+    """Return the digest under which attempts at an image that ends its worker are counted.
+
+    Another encoder or setting, more time or more memory makes it worth another attempt.
+    """
+    limits = {
+        "recipe": digest,
+        "decoders": optional_decoders(),
+        "image_time_limit_s": preset.image_time_limit_s,
+        "memory_budget_bytes": preset.memory_budget_bytes,
     }
     return recipe_digest(limits)

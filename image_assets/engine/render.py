@@ -6,7 +6,7 @@ Runs in a worker process, which therefore imports neither Dagster nor pandas nor
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,12 @@ _PLACEHOLDER_PX = 16
 
 @dataclass(frozen=True, slots=True)
 class VariantSpec:
-    """A variant as a worker needs it: name, longest side in px, quality per format."""
+    """A variant as a worker needs it: name, longest side in px, quality per format, animation."""
 
     name: str
     px: int
     quality: Mapping[str, int]
+    animation: str = "poster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,10 @@ class RenderSetup:
         max_pixels: Limit over all frames.
         max_source_bytes: Limit on the file.
         recipe_digests: By (variant, format).
+        max_frames: Limit on the frames of an animation.
+        accept_truncated: Render what decodes of a truncated file.
+        keep_display_p3: In formats that carry it.
+        metadata: ``none``, ``rights`` or ``all``.
     """
 
     source_root: str
@@ -65,6 +70,10 @@ class RenderSetup:
     max_pixels: int
     max_source_bytes: int
     recipe_digests: Mapping[tuple[str, str], str]
+    max_frames: int = 5_000
+    accept_truncated: bool = False
+    keep_display_p3: bool = False
+    metadata: str = "rights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +171,26 @@ def render_source(task: SourceTask, setup: RenderSetup, grant_bytes: int) -> Sou
     return result
 
 
+_SOURCE_FACTS = (
+    "source_sha256",
+    "source_width_px",
+    "source_height_px",
+    "source_frames",
+    "content",
+    "colour_note",
+    "note",
+)
+"""What every row of a source repeats of it, where it is known."""
+
+
 def refuse(
     task: SourceTask,
     error: NotCompressedError,
     recipe_digests: Mapping[tuple[str, str], str],
     source: Mapping[str, Any],
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> list[Row]:
-    """Return the rows of a source that has no renditions: one per wanted rendition."""
-    known = ("source_sha256", "source_width_px", "source_height_px")
+    """Return the rows of renditions that are not made: of all that is wanted, or of ``pairs``."""
     return [
         {
             "source_key": task.source_key,
@@ -181,9 +202,9 @@ def refuse(
             "source_bytes": source.get("source_bytes", task.size_bytes),
             "source_mtime_ns": source.get("source_mtime_ns", task.mtime_ns),
             "recipe_digest": recipe_digests[variant, format_name],
-            **{name: source[name] for name in known if name in source},
+            **{name: source[name] for name in _SOURCE_FACTS if name in source},
         }
-        for variant, format_name in task.wanted
+        for variant, format_name in (task.wanted if pairs is None else pairs)
     ]
 
 
@@ -213,7 +234,7 @@ def _render(
     with watch.stage("decode"):
         decode(image, header, needed_px * setup.draft_margin)
     exif = kept_exif(image)
-    orientation = read_orientation(image)
+    orientation = source["orientation"] = read_orientation(image)
     icc_profile = image.info.get("icc_profile")
     with watch.stage("colour"):
         image = turn_upright(image, orientation)
@@ -288,7 +309,11 @@ def _render_variants(
                 source["placeholder"], source["colour"] = describe(image)
         resize_ms = watch.times["resize_ms"] - before
         for format_name in _formats_of(task, variant.name):
-            row = _encode(task, setup, store, image, variant, format_name, exif, watch, source)
+            try:
+                row = _encode(task, setup, store, image, variant, format_name, exif, watch, source)
+            except NotCompressedError as error:  # of this rendition; the others are made
+                pair = (variant.name, format_name)
+                [row] = refuse(task, error, setup.recipe_digests, source, [pair])
             row["resize_ms"] = resize_ms
             row["placeholder"], row["colour"] = source["placeholder"], source["colour"]
             result.outcomes.append(row)
@@ -320,10 +345,8 @@ def _encode(
         "format": format_name,
         "status": "written",
         "source_bytes": source["source_bytes"],
-        "source_sha256": source["source_sha256"],
         "source_mtime_ns": source["source_mtime_ns"],
-        "source_width_px": source["source_width_px"],
-        "source_height_px": source["source_height_px"],
+        **{name: source[name] for name in _SOURCE_FACTS if name in source},
         "recipe_digest": setup.recipe_digests[variant.name, format_name],
         "width_px": image.width,
         "height_px": image.height,
@@ -331,12 +354,15 @@ def _encode(
         "quality": quality,
         "native_quality": encoding.native_quality,
         "speed": encoding.speed,
+        "frames": 1,
     }
     try:
         with timer.stage("write"), store.publishing(path) as temporary:
             with timer.stage("encode"):
                 _encode_to(temporary, prepared, encoding, exif)
-            row["size_bytes"] = Path(temporary).stat().st_size
+            with open(temporary, "rb") as file:
+                row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+                row["size_bytes"] = file.tell()
     except OSError as error:
         # What is the machine's fault came as RunError: this is the path's own, such as a name too
         # long or an orphan in its place.

@@ -163,8 +163,8 @@ def read_rows(output: Path, partition_key: str, run_id: str) -> RunRows:
     """
     folder = output / table_folder("outcomes", partition_key) / run_id
     rows = RunRows()
-    for name in ("renditions", "sources"):
-        parts = [tables.read(path) for path in sorted(folder.glob(f"{name}-*.parquet"))]
+    for name, schema in (("renditions", tables.OUTCOMES), ("sources", tables.SOURCES)):
+        parts = [tables.read(path, schema) for path in sorted(folder.glob(f"{name}-*.parquet"))]
         if parts:
             setattr(rows, name, pa.concat_tables(parts))
     return rows
@@ -309,7 +309,7 @@ def _write_variants(job: "PartitionJob", store: LocalStore) -> None:
     path = f"tables/variants/{job.partition_key}.parquet"
     before = job.output / path
     # What this run was not asked to make stays as it is known.
-    kept = tables.read(before).to_pylist() if before.is_file() else []
+    kept = tables.read(before, tables.VARIANTS).to_pylist() if before.is_file() else []
     variants: dict[tuple[str, str], dict[str, Any]] = {
         (row["source_key"], row["variant"]): row
         for row in kept

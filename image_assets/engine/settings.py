@@ -6,13 +6,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from image_assets.engine.errors import SettingError, expected
 from image_assets.engine.formats import OUTPUT_FORMATS
 
 DEFAULT_SETTINGS_PATH = Path(__file__).parent.parent / "image_assets.toml"
 SETTINGS_VARIABLE = "IMAGE_ASSETS_SETTINGS"
+
+ANIMATIONS: Final = ("poster", "keep")
+"""What becomes of a moving picture: its first frame, or an animation where the format has them."""
 
 # Dagster op and asset names allow no more.
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
@@ -25,10 +28,12 @@ class VariantSetting:
     Attributes:
         name: The variant's name.
         numbers: ``px`` and ``<format>_quality`` where the file states them.
+        animation: ``poster`` or ``keep`` where the file states it.
     """
 
     name: str
     numbers: Mapping[str, int] = field(default_factory=dict)
+    animation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +101,18 @@ def _parse_variant(name: str, table: object, where: str) -> VariantSetting:
     if not isinstance(table, dict):
         raise SettingError(expected("a table", table, place))
     numbers: dict[str, int] = {}
-    known = ("px", *(f"{format_name}_quality" for format_name in OUTPUT_FORMATS))
+    animation: str | None = None
+    known = ("px", "animation", *(f"{format_name}_quality" for format_name in OUTPUT_FORMATS))
     for key, value in table.items():
         if key not in known:
             raise SettingError(expected(f"a key of {', '.join(known)}", key, place))
+        if key == "animation":
+            if value not in ANIMATIONS:
+                choices = " or ".join(ANIMATIONS)
+                raise SettingError(expected(choices, value, f"{place}, animation"))
+            animation = str(value)
+            continue
         if not isinstance(value, int) or isinstance(value, bool):
             raise SettingError(expected("a whole number", value, f"{place}, {key}"))
         numbers[key] = value
-    return VariantSetting(name, numbers)
+    return VariantSetting(name, numbers, animation)

@@ -114,6 +114,7 @@ def _refused(row: CatalogueRow, pair: Pair, digest: str) -> Row:
         "reason": row.reason,
         "message": row.message,
         "source_bytes": row.size_bytes,
+        "source_sha256": row.sha256,
         "source_mtime_ns": row.mtime_ns,
         "recipe_digest": digest,
     }

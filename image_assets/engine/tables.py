@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from image_assets.engine.errors import RunError
 from image_assets.engine.store import LocalStore
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Of all tables; raised with every change of a column, together with a migration in `read`."""
 
 _TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -32,6 +32,7 @@ CATALOGUE: Final = _schema(
         ("reason", _TEXT),
         ("message", _TEXT),
         ("source_format", _TEXT),
+        ("sha256", _TEXT),
     ]
 )
 
@@ -47,14 +48,22 @@ _RENDITION_COLUMNS: Final[list[tuple[str, pa.DataType]]] = [
     ("source_mtime_ns", _INT),
     ("source_width_px", _INT),
     ("source_height_px", _INT),
+    ("source_frames", _INT),
     ("recipe_digest", _TEXT),
     ("size_bytes", _INT),
+    ("sha256", _TEXT),
     ("width_px", _INT),
     ("height_px", _INT),
     ("encoder", _TEXT),
     ("quality", _INT),
     ("native_quality", _INT),
     ("speed", _INT),
+    ("lossless", _BOOL),
+    ("frames", _INT),
+    ("content", _TEXT),
+    ("colour_note", _TEXT),
+    ("note", _TEXT),
+    ("attempts", _INT),
     ("larger_than_source", _BOOL),
     ("placeholder", _TEXT),
     ("colour", _TEXT),
@@ -86,7 +95,10 @@ SOURCES: Final = _schema(
         ("source_frames", _INT),
         ("source_width_px", _INT),
         ("source_height_px", _INT),
+        ("orientation", _INT),
+        ("content", _TEXT),
         ("colour_note", _TEXT),
+        ("note", _TEXT),
         ("cost_bytes", _INT),
         *((f"{stage}{kind}", _FLOAT) for stage in STAGES for kind in ("_ms", "_cpu_ms")),
         ("processing_ms", _FLOAT),
@@ -140,8 +152,12 @@ def write(store: LocalStore, path: str, table: pa.Table) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read(path: Path) -> pa.Table:
+def read(path: Path, schema: pa.Schema | None = None) -> pa.Table:
     """Read one parquet file of this project.
+
+    Args:
+        path: The file.
+        schema: Columns to return, in order; a column that an older version did not write is null.
 
     Raises:
         NewerSchemaError: A newer version wrote it.
@@ -159,4 +175,15 @@ def read(path: Path) -> pa.Table:
             f"Expected schema_version of at most {SCHEMA_VERSION}, received {version} ({path}); "
             "a newer image_assets wrote it."
         )
-    return table
+    return table if schema is None else _migrated(table, schema)
+
+
+def _migrated(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Versions differ by added columns only, so far."""
+    columns = [
+        table.column(field.name)
+        if field.name in table.schema.names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -725,4 +725,4 @@ def test_every_table_of_a_run_carries_the_schema_version(library: Library) -> No
         "variants",
     }
     for path in found:
-        assert tables.read(path).schema.metadata[b"schema_version"] == b"1", path
+        assert tables.read(path).schema.metadata[b"schema_version"] == b"2", path

@@ -64,7 +64,10 @@ def test_order_and_numbers_are_the_files(tmp_path: Path) -> None:
         ('formats = ["avif"]\n[variants]\nfull = 3', "Expected a table, received 3"),
         ('formats = ["avif"]\n[variants.Full]', "lower-case letters, digits and underscores"),
         ('formats = ["avif"]\n[variants."a/b"]', "lower-case letters, digits and underscores"),
-        (GOOD + "width = 3", "Expected a key of px, avif_quality, webp_quality, jpeg_quality"),
+        (
+            GOOD + "width = 3",
+            "Expected a key of px, animation, avif_quality, webp_quality, jpeg_quality",
+        ),
         (GOOD + 'px = "1600"', "Expected a whole number, received '1600'"),
         (GOOD + "px = true", "Expected a whole number, received True"),
         (GOOD + "px = 16.5", "Expected a whole number, received 16.5"),
