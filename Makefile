@@ -18,6 +18,10 @@ override PRESET := $(value PRESET)
 override SET := $(value SET)
 export SOURCE OUTPUT PRESET SET
 
+# Of `make fuzz`; no seed is a new one.
+FUZZ_SECONDS ?= 600
+export FUZZ_SECONDS FUZZ_SEED
+
 export DAGSTER_DISABLE_TELEMETRY := yes
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -60,6 +64,10 @@ ui: $(STAMP) ## Open the Dagster UI on the same data, until Ctrl-C
 .PHONY: test
 test: $(STAMP) ## Run the tests
 	@$(PY) -m pytest
+
+.PHONY: fuzz
+fuzz: $(STAMP) ## Mutated files through the whole engine, 10 minutes; FUZZ_SECONDS=60 FUZZ_SEED=7
+	@exec $(PY) -m image_assets_tests.fuzz
 
 .PHONY: check
 check: $(STAMP) ## Format, lint, types, import rules, tests: what CI runs

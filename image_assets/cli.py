@@ -1,4 +1,4 @@
-"""The command line: `image-assets compress` and `image-assets doctor`. No Dagster here."""
+"""The command line: `image-assets compress`, `quarantine`, `forget`, `doctor`. No Dagster."""
 
 import argparse
 import json
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from image_assets import __version__
 from image_assets.engine.errors import ImageAssetsError, RunError, SettingError, expected
+from image_assets.engine.source_key import printable
 
 if TYPE_CHECKING:
     from image_assets.engine.api import FolderResult
@@ -87,9 +88,114 @@ def _parser() -> argparse.ArgumentParser:
         "--partition", metavar="YYYY-MM-DD", help="one day of a SOURCE that has day folders"
     )
     compress.set_defaults(run=_compress)
+    _add_quarantine(commands)
+    _add_forget(commands)
     doctor = commands.add_parser("doctor", help="look at this machine and say what to do")
     doctor.set_defaults(run=_doctor)
     return parser
+
+
+def _add_quarantine(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    quarantine = commands.add_parser(
+        "quarantine",
+        help="list the images that ended their worker too often, or let them be tried again",
+        description="List the sources that crashed, hung, ate memory or could not be encoded: "
+        "after `quarantine_attempts` runs in a row that tried in vain, a source is held until its "
+        "bytes, the encoder or a setting change. Status 0, also where there is none. 1: an output "
+        "that cannot be read, or a run that holds the partition. 2: no such output, partition or "
+        "source.",
+    )
+    quarantine.add_argument("--output", metavar="OUTPUT", type=Path, required=True)
+    quarantine.add_argument("--partition", metavar="YYYY-MM-DD", help="default: every partition")
+    quarantine.add_argument(
+        "--attempts",
+        metavar="N",
+        type=int,
+        default=_default_of("quarantine_attempts"),
+        help="the setting quarantine_attempts of your runs; default: %(default)s",
+    )
+    quarantine.add_argument(
+        "--retry", action="store_true", help="clear their attempts: the next run tries them"
+    )
+    quarantine.add_argument(
+        "sources",
+        metavar="SOURCE",
+        nargs="*",
+        help="as tables show it, or its path below the partition; default: all",
+    )
+    quarantine.set_defaults(run=_quarantine)
+
+
+def _default_of(name: str) -> object:
+    from image_assets.engine.presets import common_default
+
+    return common_default(name)
+
+
+def _quarantine(options: argparse.Namespace) -> int:
+    from image_assets.engine.api import new_run_id
+    from image_assets.engine.quarantine import list_suspects, retry
+
+    output = options.output.absolute()
+    if options.retry:
+        cleared = retry(output, options.partition, options.sources, new_run_id())
+        for suspect in cleared:
+            print(printable(f"retry  {suspect.partition_key}  {suspect.source_key}"))
+        print(f"{len(cleared)} sources are tried again by the next run.")
+        return EXIT_DONE
+    suspects = list_suspects(output, options.partition, options.sources, options.attempts)
+    for suspect in suspects:
+        state = "held " if suspect.held else "tried"
+        since = f" since run {suspect.since_run}" if suspect.since_run else ""
+        print(printable(f"{state}  {suspect.partition_key}  {suspect.source_key}"))
+        print(
+            printable(
+                f"       {suspect.reason}, {suspect.attempts} attempts{since} "
+                f"({', '.join(suspect.renditions)}): {suspect.message}"
+            )
+        )
+    held = sum(1 for suspect in suspects if suspect.held)
+    print(f"{held} sources held in quarantine, {len(suspects) - held} on their way there.")
+    return EXIT_DONE
+
+
+def _add_forget(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    forget = commands.add_parser(
+        "forget",
+        help="remove everything that an output knows of some sources (erasure on request)",
+        description="Remove renditions, table rows, manifest entries and whatever else names the "
+        "sources below OUTPUT, and say what this cannot remove. Originals are never touched. "
+        "Status 0: nothing of them is found below OUTPUT any more. 1: what is left is listed.",
+    )
+    forget.add_argument("--output", metavar="OUTPUT", type=Path, required=True)
+    forget.add_argument("--partition", metavar="YYYY-MM-DD", help="default: every partition")
+    forget.add_argument(
+        "sources",
+        metavar="SOURCE",
+        nargs="+",
+        help="as tables show it, or its path below the partition, or the path of the original",
+    )
+    forget.set_defaults(run=_forget)
+
+
+def _forget(options: argparse.Namespace) -> int:
+    from image_assets.engine.forget import forget_sources
+
+    source, home = os.environ.get("IMAGE_ASSETS_SOURCE"), os.environ.get("DAGSTER_HOME")
+    result = forget_sources(
+        options.output.absolute(),
+        options.sources,
+        partition_key=options.partition,
+        source_folder=Path(source).absolute() if source else None,
+        dagster_home=Path(home) if home and Path(home).is_dir() else None,
+    )
+    for sentence in result.removed:
+        print(f"removed  {printable(sentence)}")
+    for sentence in result.elsewhere:
+        print(f"not here  {printable(sentence)}")
+    for sentence in result.left:
+        print(f"LEFT  {printable(sentence)}")
+    return EXIT_NOT_COMPLETED if result.left else EXIT_DONE
 
 
 def _doctor(_options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageDraw
 
 COPYRIGHT: Final = "Copyright holder of the test"
 ARTIST: Final = "Creator of the test"
@@ -39,6 +39,22 @@ def picture(size: tuple[int, int] = (240, 160), *, mode: str = "RGB", seed: int 
     if mode == "I;16":
         grey = np.asarray(image.convert("L"), dtype=np.uint16)
         return Image.fromarray(grey * np.uint16(257))
+    return image.convert(mode)
+
+
+def drawing(size: tuple[int, int] = (400, 300), *, mode: str = "RGB", seed: int = 0) -> Image.Image:
+    """Return what is no photograph: flat colours, hard edges, lines and text without smoothing."""
+    width, height = size
+    image = Image.new("RGB", size, "#ffffff")
+    pen = ImageDraw.Draw(image)
+    pen.fontmode = "1"
+    pen.rectangle((0, 0, width // 4, height), fill="#e8eef7")
+    colours = ("#d02020", "#1060d0", "#108040", "#202020", "#c06000")
+    for line in range(height // 14):
+        colour = colours[(line + seed) % len(colours)]
+        pen.text((6 + width // 4 * (line % 2), 14 * line), f"line {line + seed}: graphic", colour)
+        pen.line((width // 2, 14 * line, width, height - 14 * line), fill=colour)
+    pen.rectangle((width // 2, height // 2, width - 8, height - 8), fill="#1060d0")
     return image.convert(mode)
 
 

@@ -21,6 +21,7 @@ from image_assets.defs.metadata import (
 from image_assets.defs.partitions import BACKFILL_POLICY
 from image_assets.defs.resources import LibraryResource
 from image_assets.engine.catalogue import build_catalogue
+from image_assets.engine.quarantine import suspects_of
 from image_assets.engine.result import PartitionResult, latest_run, load_result
 from image_assets.engine.settings import Settings
 from image_assets.engine.statistics import COLUMNS
@@ -56,15 +57,21 @@ def raw_images_asset(
         context: AssetExecutionContext, library: LibraryResource
     ) -> dg.MaterializeResult[None]:
         with told_in_one_sentence():
-            # Not used here: a wrong number for a later step ends the run before anything is read.
-            resolve_run_config(context.run.run_config, settings)
+            # All of it: a wrong number for a later step ends the run before anything is read.
+            preset = resolve_run_config(context.run.run_config, settings)
             opened = library.open_library()
             root = opened.layout.partition_root(opened.source, context.partition_key)
-            rows = build_catalogue(root, opened.output, context.partition_key)
+            rows = build_catalogue(
+                root,
+                opened.output,
+                context.partition_key,
+                follow_links=preset.follow_links,
+            )
+            suspects = suspects_of(opened.output, context.partition_key, preset.quarantine_attempts)
         if root is None:
             context.log.info(f"{context.partition_key}: {opened.source} has nothing of this day.")
         path = opened.output / "tables" / "catalogue" / f"{context.partition_key}.parquet"
-        return dg.MaterializeResult(metadata=catalogue_metadata(rows, root, path))
+        return dg.MaterializeResult(metadata=catalogue_metadata(rows, root, path, suspects))
 
     return raw_images
 
@@ -98,11 +105,17 @@ def performance_statistics_asset(
     ) -> dg.MaterializeResult[None]:
         with told_in_one_sentence():
             result = find_result(library, context.partition_key, context.run.run_id)
+            preset = resolve_run_config(context.run.run_config, settings)
+            suspects = suspects_of(
+                library.output_path, result.partition_key, preset.quarantine_attempts
+            )
         output = library.output_path
         path = output / "tables" / "performance" / result.partition_key / f"{result.run_id}.parquet"
         context.log.info(f"{result.verdict.name}: {result.verdict.sentence}")
         statistics = pd.DataFrame(result.table, columns=list(COLUMNS))
-        return dg.MaterializeResult(metadata=performance_metadata(result, statistics, path))
+        return dg.MaterializeResult(
+            metadata=performance_metadata(result, statistics, path, suspects)
+        )
 
     return performance_statistics
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from image_assets.engine import tables
 from image_assets.engine.catalogue import CatalogueRow
 from image_assets.engine.partition import PartitionJob
+from image_assets.engine.quarantine import Suspect
 from image_assets.engine.result import PartitionResult, read_rows
 from image_assets.engine.statistics import ALL, COLUMNS
 
@@ -33,6 +34,8 @@ _TYPES_AND_DESCRIPTIONS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "reason": ("string", "Why it was rejected or failed, from a closed list."),
     "message": ("string", "The same in one sentence."),
+    "attempts": ("int", "Runs in a row that tried it in vain."),
+    "since_run": ("string", "The first of those runs."),
     "mtime_ns": ("int", "Modification time of the source, nanoseconds since 1970."),
     "source_format": ("string", "Format that the first bytes of the source announce."),
     "size_bytes": ("int", "Size of the file, bytes."),
@@ -77,6 +80,7 @@ RENDITION_COLUMNS: Final = (
     "encode_ms",
 )
 REJECTED_COLUMNS: Final = ("source_key", "status", "reason", "message")
+QUARANTINE_COLUMNS: Final = ("source_key", "reason", "attempts", "since_run", "message")
 
 
 def table_column(name: str) -> dg.TableColumn:
@@ -111,7 +115,7 @@ def table_metadata(
 
 
 def catalogue_metadata(
-    rows: Sequence[CatalogueRow], root: Path | None, path: Path
+    rows: Sequence[CatalogueRow], root: Path | None, path: Path, quarantined: Sequence[Suspect]
 ) -> dict[str, Any]:
     """What the catalogue asset shows: bad sources first, for they are what somebody looks for."""
     bad = [row for row in rows if row.status != "found"]
@@ -121,9 +125,16 @@ def catalogue_metadata(
         "sources": table_metadata(shown[:MAX_TABLE_ROWS], CATALOGUE_COLUMNS),
         "source_bytes": sum(row.size_bytes for row in rows),
         "rejected": len(bad),
+        "quarantine": quarantine_metadata(quarantined),
         "source_folder": _path_or_none(root),
         "table": dg.MetadataValue.path(path),
     }
+
+
+def quarantine_metadata(suspects: Sequence[Suspect]) -> dg.TableMetadataValue:
+    """Who is held in quarantine, and why."""
+    held = [asdict(suspect) for suspect in suspects if suspect.held]
+    return table_metadata(held, QUARANTINE_COLUMNS)
 
 
 def variant_metadata(job: PartitionJob, variant: str) -> dict[str, Any]:
@@ -153,7 +164,10 @@ def format_metadata(job: PartitionJob, result: PartitionResult, name: str) -> di
 
 
 def performance_metadata(
-    result: PartitionResult, statistics: "pd.DataFrame", path: Path
+    result: PartitionResult,
+    statistics: "pd.DataFrame",
+    path: Path,
+    quarantined: Sequence[Suspect],
 ) -> dict[str, Any]:
     """What ``performance_statistics`` shows; Dagster plots its numbers over partitions."""
     table: list[dict[str, Any]] = [
@@ -187,6 +201,7 @@ def performance_metadata(
         "performance": table_metadata(table, tuple(COLUMNS)),
         "verdict": f"{verdict.name}: {verdict.sentence}{change}",
         "not_compressed": table_metadata(bad, REJECTED_COLUMNS),
+        "quarantine": quarantine_metadata(quarantined),
         **_scalars(scalars),
         "orphans": len(result.orphans),
         "preset": result.preset,

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from image_assets.engine import tables
+from image_assets.engine.errors import SettingError, expected
+from image_assets.engine.faults import SourceDisk
+from image_assets.engine.layout import is_output, output_around
 from image_assets.engine.naming import source_path
 from image_assets.engine.opening import PREFIX_BYTES, sniff
 from image_assets.engine.reasons import NotCompressedError, Reason
@@ -41,65 +44,92 @@ def _path(partition_key: str) -> str:
     return f"tables/catalogue/{partition_key}.parquet"
 
 
-def build_catalogue(root: Path | None, output: Path, partition_key: str) -> list[CatalogueRow]:
+def build_catalogue(
+    root: Path | None, output: Path, partition_key: str, *, follow_links: bool = False
+) -> list[CatalogueRow]:
     """List a partition's sources, look at each one's first bytes, and write the table.
 
-    What the previous catalogue says of a file of the same size and date is not looked up again.
+    What the previous catalogue says of a file of the same size and date is not looked up again;
+    what it rejected is looked at again, for a decoder may have come since, but not hashed again.
 
     Args:
         root: Folder of the partition's sources; None where it has none (the catalogue is empty).
         output: Output folder.
         partition_key: The partition.
+        follow_links: Follow links below the folder rather than list them as rejected.
 
     Returns:
         Rows sorted by path.
 
     Raises:
         RunError: The folder cannot be listed or the table cannot be written.
+        SettingError: Below the folder lies the output of a run.
     """
-    known = {row.source_key: row for row in read_catalogue(output, partition_key) or ()}
+    try:
+        known = {row.source_key: row for row in read_catalogue(output, partition_key) or ()}
+    except tables.DamagedError:  # it only saved looking up again
+        known = {}
     rows = []
     if root is not None:
-        store = LocalStore(root)
-        rows = [_look_at(store, entry, known) for entry in store.list()]
+        store = LocalStore(root, follow_links=follow_links)
+        disk = SourceDisk(root)
+        rows = [_look_at(store, entry, known, disk) for entry in store.list(_refuse_output)]
     table = tables.to_table((asdict(row) for row in rows), tables.CATALOGUE)
     tables.write(LocalStore(output), _path(partition_key), table)
     return rows
 
 
-def _look_at(store: LocalStore, entry: Entry, known: dict[str, CatalogueRow]) -> CatalogueRow:
+def _refuse_output(folder: Path) -> None:
+    # A link may lead into the middle of an output; a folder has what is above it behind it.
+    if is_output(folder) or (folder.is_symlink() and output_around(folder) is not None):
+        raise SettingError(
+            expected("a source without renditions below it", str(folder), "source; a run's output")
+        )
+
+
+def _look_at(
+    store: LocalStore, entry: Entry, known: dict[str, CatalogueRow], disk: SourceDisk
+) -> CatalogueRow:
     key = from_path(entry.path)
     before = known.get(key)
-    if (
-        before is not None
-        and before.status != "failed"
-        and (before.size_bytes, before.mtime_ns) == (entry.size_bytes, entry.mtime_ns)
-        and entry.problem is None
+    if before is not None and (before.size_bytes, before.mtime_ns) != (
+        entry.size_bytes,
+        entry.mtime_ns,
     ):
+        before = None
+    if before is not None and before.status == "found" and entry.reason is None:
         return before
+    sha256 = None
     try:
-        if entry.problem is not None:
-            raise NotCompressedError(
-                Reason.UNREADABLE, f"The file cannot be read: {entry.problem}."
-            )
+        if entry.reason is not None:
+            raise NotCompressedError(entry.reason, entry.problem or "")
         if not is_safe(key):
             raise NotCompressedError(Reason.UNREADABLE, "The path has an empty or dot segment.")
-        announced = sniff(store.read_prefix(entry.path, PREFIX_BYTES))
+        try:
+            announced = sniff(store.read_prefix(entry.path, PREFIX_BYTES))
+        except NotCompressedError:
+            sha256 = before.sha256 if before is not None else None
+            sha256 = sha256 or store.sha256(entry.path)
+            raise
     except NotCompressedError as error:
         status, reason, message = error.status, error.reason.value, error.message
     except OSError as error:
+        disk.met(error.errno, key)
         status, reason = "failed", Reason.UNREADABLE.value
         message = f"The file cannot be read: {error.strerror}."
     else:
+        disk.was_read()
         return CatalogueRow(key, entry.size_bytes, entry.mtime_ns, "found", source_format=announced)
-    return CatalogueRow(key, entry.size_bytes, entry.mtime_ns, status, reason, message)
+    return CatalogueRow(
+        key, entry.size_bytes, entry.mtime_ns, status, reason, message, sha256=sha256
+    )
 
 
 def read_catalogue(output: Path, partition_key: str) -> list[CatalogueRow] | None:
     """Return the stored catalogue of a partition, or None where there is none.
 
     Raises:
-        RunError: It is damaged.
+        DamagedError: It cannot be read.
     """
     path = output / _path(partition_key)
     if not path.is_file():

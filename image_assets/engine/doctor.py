@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from image_assets.engine.codecs import codec_versions
+from image_assets.engine.codecs import PLUGINS, codec_versions, load_decoder, plugin_version
+from image_assets.engine.errors import SettingError
+from image_assets.engine.formats import OUTPUT_FORMATS, missing_codec
 from image_assets.engine.machine import (
     Machine,
     file_handle_limit,
@@ -22,6 +24,7 @@ from image_assets.engine.plan import (
     PARENT_BASE_BYTES,
     WORKER_BASE_BYTES,
 )
+from image_assets.engine.settings import SETTINGS_VARIABLE, load_settings
 
 Status = Literal["ok", "warning", "problem"]
 
@@ -57,6 +60,8 @@ def diagnose(folder: Path | None = None) -> list[Finding]:
     return [
         Finding("python", "ok", f"{platform.python_version()} ({sys.platform})"),
         *codec_findings(codec_versions()),
+        *plugin_findings({name: load_decoder(name) for name in PLUGINS}),
+        *_settings_findings(),
         _cores(machine),
         memory_finding(machine),
         disk_finding(free_disk_bytes(folder or Path.cwd())),
@@ -77,7 +82,8 @@ def codec_findings(codecs: Mapping[str, str]) -> list[Finding]:
                 Finding(
                     "avif fallback",
                     "problem",
-                    "aom is missing: images with a side below 4 px or quality from 93 up fail",
+                    "aom is missing: images with a side below 4 px fail, and graphics and quality "
+                    "from 93 up lose colour (4:2:0)",
                     install,
                 )
             )
@@ -102,6 +108,48 @@ def codec_findings(codecs: Mapping[str, str]) -> list[Finding]:
             found.append(
                 Finding(name, "problem", f"{codec} is missing", "Install Pillow from its wheel.")
             )
+    return found
+
+
+def plugin_findings(loaded: Mapping[str, bool]) -> list[Finding]:
+    """Say what optional formats are read and written; nothing is wrong where one is not.
+
+    Args:
+        loaded: By Pillow's name of the input format, whether its plugin could be loaded.
+    """
+    found = []
+    for name, is_there in loaded.items():
+        plugin = PLUGINS[name]
+        writes = next((f for f in OUTPUT_FORMATS.values() if f.extra == plugin.extra), None)
+        what = f"{plugin.title} sources" + (" and renditions" if writes else "")
+        verb = "read and written" if writes else "read"
+        if is_there:
+            value = f"{what}: {verb}, {plugin.package} {plugin_version(name)}"
+        else:
+            value = f"{what}: not {verb.replace('and', 'or')}; pip install '{plugin.extra}'"
+        found.append(Finding(plugin.title.lower(), "ok", value))
+    return found
+
+
+def _settings_findings() -> list[Finding]:
+    try:
+        return format_findings(load_settings().formats, codec_versions())
+    except SettingError as error:
+        return [
+            Finding(
+                "settings file", "problem", str(error), f"Mend it, or unset {SETTINGS_VARIABLE}."
+            )
+        ]
+
+
+def format_findings(formats: tuple[str, ...], codecs: Mapping[str, str]) -> list[Finding]:
+    """Say which formats of the settings file no installed codec makes."""
+    found = []
+    for name in formats:
+        missing = missing_codec(name, codecs)
+        if missing is not None:
+            advice = f"pip install '{OUTPUT_FORMATS[name].extra}', or leave {name} out of formats."
+            found.append(Finding(f"format {name}", "problem", missing.message, advice))
     return found
 
 

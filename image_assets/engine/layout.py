@@ -1,6 +1,8 @@
 """How partitions lie in a source folder: one folder a day, or no day structure at all."""
 
+import contextlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -35,11 +37,18 @@ class Layout:
         return self.template == FLAT
 
     def partition_root(self, source: Path, partition_key: str) -> Path | None:
-        """Return the folder of a partition's sources; None where it has none."""
+        """Return the folder of a partition's sources; None where it has none.
+
+        Raises:
+            SettingError: It lies in the output of a run, through a link too.
+        """
         if self.is_flat:
             return source if partition_key == self.flat_partition else None
         root = source / date.fromisoformat(partition_key).strftime(self.template)
-        return root if root.is_dir() else None
+        if not root.is_dir():
+            return None
+        refuse_output_as_source(root)
+        return root
 
     def partitions(self, source: Path) -> list[str]:
         """Return the keys of all partitions that have a folder, sorted."""
@@ -52,6 +61,39 @@ class Layout:
             if day is not None and folder.is_dir():
                 found.append(day)
         return sorted(found)
+
+
+def is_output(folder: Path) -> bool:
+    """Tell whether a run has written its output here."""
+    with contextlib.suppress(OSError):
+        if (folder / LAYOUT_RECORD).is_file():
+            return True
+        # Without its record: the tables of a run and what they are of.
+        return (folder / "tables" / "ledger").is_dir() and (folder / "renditions").is_dir()
+    return False
+
+
+def output_around(path: Path) -> Path | None:
+    """Return the output that a path is, or lies in, once every link is followed; or None."""
+    real = Path(os.path.realpath(path))
+    return next((folder for folder in (real, *real.parents) if is_output(folder)), None)
+
+
+def refuse_output_as_source(folder: Path) -> None:
+    """Refuse renditions as sources: what is made from them would be made from again.
+
+    Raises:
+        SettingError: The folder is, or lies in, the output of a run.
+    """
+    output = output_around(folder)
+    if output is not None:
+        raise SettingError(
+            expected(
+                "a source folder of originals",
+                str(folder),
+                f"source; it lies in {output}, the output of a run",
+            )
+        )
 
 
 def resolve_layout(
@@ -92,9 +134,29 @@ def resolve_layout(
     template = _detect(source) if requested == AUTO else requested
     layout = Layout(template, today.isoformat() if template == FLAT else None)
     if record:
-        text = json.dumps({"layout": layout.template, "partition": layout.flat_partition})
+        text = json.dumps(
+            {
+                "layout": layout.template,
+                "partition": layout.flat_partition,
+                # For a person, and for `forget`, which says where an original still lies.
+                "source": os.fspath(source),
+            }
+        )
         LocalStore(output).publish(LAYOUT_RECORD, text.encode())
     return layout
+
+
+def recorded_layout(output: Path) -> tuple[Layout, Path | None] | None:
+    """Return what an output's first run recorded: the layout and the source, where it is known.
+
+    Raises:
+        RunError: The record cannot be read.
+    """
+    layout = _read_record(output)
+    if layout is None:
+        return None
+    source = json.loads((output / LAYOUT_RECORD).read_text(encoding="utf-8")).get("source")
+    return layout, Path(source) if isinstance(source, str) else None
 
 
 def _detect(source: Path) -> str:

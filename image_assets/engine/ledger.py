@@ -3,6 +3,10 @@
 Append-only parquet parts, one per finished chunk, compacted when a partition is published. A part
 is named by generation, run and sequence, never by the clock: the generation is one more than the
 largest that its run found, and runs of one partition follow each other under the lease.
+
+Beside what was made it remembers what was tried in vain: rows of status ``failed`` are attempts
+(`image_assets.engine.quarantine`). Each carries the number so far, so reading one twice, as after
+a run that was killed while compacting, counts nothing twice.
 """
 
 import re
@@ -12,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from image_assets.engine import tables
 from image_assets.engine.errors import RunError
@@ -29,7 +35,9 @@ class Ledger:
     """All that is known of one partition.
 
     Attributes:
-        rows: Latest row by key.
+        rows: Latest row by key of what was made or rejected.
+        attempts: Latest ``failed`` row by key, where nothing was made or rejected since; its
+            ``recipe_digest`` is an `attempt_digest`, its ``attempts`` the number so far.
         parts: File names that the rows came from.
         generation: Largest generation among them; 0 where there is none.
         damaged: Files that could not be read, with the reason; nothing in them is trusted.
@@ -37,15 +45,31 @@ class Ledger:
     """
 
     rows: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    attempts: dict[Key, dict[str, Any]] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
     generation: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
     changed: bool = False
 
     def forget(self, key: Key) -> None:
-        """Drop a row; compaction makes it last."""
+        """Drop a row and the attempts at it; compaction makes it last."""
         del self.rows[key]
+        self.attempts.pop(key, None)
         self.changed = True
+
+    def release(self, key: Key) -> None:
+        """Drop the attempts of a key, so that the next run tries it; compaction makes it last."""
+        del self.attempts[key]
+        self.changed = True
+
+    def take_in(self, row: dict[str, Any]) -> None:
+        """Let a row be the latest of its key."""
+        key = row["source_key"], row["variant"], row["format"]
+        if row["status"] == "failed":
+            self.attempts[key] = row
+        else:
+            self.rows[key] = row
+            self.attempts.pop(key, None)
 
     def by_source(self) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
         """Rows by source key, then by (variant, format)."""
@@ -82,8 +106,22 @@ def read_ledger(output: Path, partition_key: str) -> Ledger:
             continue
         ledger.parts.append(name)
         for row in rows:
-            ledger.rows[row["source_key"], row["variant"], row["format"]] = row
+            ledger.take_in(row)
     return ledger
+
+
+def has_attempts(output: Path, partition_key: str) -> bool:
+    """Tell, by one column, whether a partition's ledger may know of attempts in vain."""
+    folder = output / table_folder("ledger", partition_key)
+    for path in folder.glob("part-*.parquet"):
+        try:
+            with pq.ParquetFile(path) as file:
+                statuses = file.read(columns=["status"]).column("status")
+        except (OSError, pa.ArrowException):
+            continue  # whoever reads it in full says so
+        if "failed" in pc.unique(statuses).to_pylist():
+            return True
+    return False
 
 
 class LedgerWriter:
@@ -125,8 +163,9 @@ def compact(output: Path, partition_key: str, ledger: Ledger, run_id: str) -> No
     store = LocalStore(output)
     folder = table_folder("ledger", partition_key)
     name = f"part-{ledger.generation + 1:08d}-{run_id}-{9999:04d}-{0:06d}.parquet"
-    table = tables.to_table(ledger.rows.values(), tables.LEDGER)
-    tables.write(store, f"{folder}/{name}", table)
+    # Attempts last: a row of something made, read after them, would end them.
+    rows = [*ledger.rows.values(), *ledger.attempts.values()]
+    tables.write(store, f"{folder}/{name}", tables.to_table(rows, tables.LEDGER))
     for part in ledger.parts:
         store.delete(f"{folder}/{part}")
     for part in ledger.damaged:

@@ -1,11 +1,12 @@
 """Measuring and giving back memory. Linux facts are read from /proc; elsewhere psutil answers."""
 
+import contextlib
 import ctypes
 import gc
 import os
 import resource
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,47 @@ def die_with_parent() -> None:
         libc.prctl(pr_set_pdeathsig, sigkill, 0, 0, 0)
 
 
+def die_first() -> None:
+    """Ask the kernel to end this process before others of the machine where memory runs out.
+
+    A worker costs one image; its parent would cost the run, another process somebody's work.
+    """
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("800")
+
+
+@contextlib.contextmanager
+def data_limit(growth_bytes: int) -> Iterator[None]:
+    """Let this process's private memory grow by so much and no more; then allocation fails.
+
+    The kernel counts what is reserved, not what is used, so the limit is no estimate of resident
+    memory but an upper bound of it (Linux; elsewhere nothing is limited).
+
+    Args:
+        growth_bytes: Over what the process has now.
+    """
+    now = data_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = now + growth_bytes
+    if not now or (hard != resource.RLIM_INFINITY and limit > hard):
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def data_bytes() -> int:
+    """Private writable memory that this process has reserved, bytes; 0 where it is not known."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[5]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return 0
+
+
 def resident_bytes() -> int:
     """Resident memory of this process, bytes."""
     try:
@@ -81,10 +123,11 @@ def tree_bytes(pids: Iterable[int]) -> int:
 
     Processes that ended count nothing.
     """
-    return sum(_process_bytes(pid) for pid in pids)
+    return sum(process_bytes(pid) for pid in pids)
 
 
-def _process_bytes(pid: int) -> int:
+def process_bytes(pid: int) -> int:
+    """Memory of a process, shared pages by their share (PSS), in bytes; 0 where it has ended."""
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -4,12 +4,16 @@
 `compress_partition` is all of them in turn.
 """
 
+import contextlib
+import errno
 import logging
 import os
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import psutil
 import pyarrow as pa
@@ -19,9 +23,10 @@ from image_assets.engine.catalogue import CatalogueRow, build_catalogue, read_ca
 from image_assets.engine.codecs import codec_versions
 from image_assets.engine.encode import EncodePolicy
 from image_assets.engine.errors import RunError, SettingError, expected
-from image_assets.engine.layout import Layout
+from image_assets.engine.faults import SourceDisk
+from image_assets.engine.layout import Layout, is_output, output_around, refuse_output_as_source
 from image_assets.engine.lease import hold_lease
-from image_assets.engine.ledger import Key, LedgerWriter, compact, read_ledger
+from image_assets.engine.ledger import Key, Ledger, LedgerWriter, compact, read_ledger
 from image_assets.engine.machine import free_disk_bytes, inspect_machine
 from image_assets.engine.monitor import PerformanceMonitor, Progress
 from image_assets.engine.naming import table_folder
@@ -29,13 +34,17 @@ from image_assets.engine.plan import Plan, cut_into_chunks, make_plan
 from image_assets.engine.pool import Admission, ChunkDone, WorkerPool
 from image_assets.engine.presets import ResolvedPreset
 from image_assets.engine.prune import Orphans, find_orphans, prune_orphans
-from image_assets.engine.reasons import Reason
+from image_assets.engine.quarantine import counted, is_attempt
+from image_assets.engine.reasons import ATTEMPT_REASONS, Reason
+from image_assets.engine.rebuild import take_back
 from image_assets.engine.recipe import make_recipe, recipe_digest, refusal_digest
 from image_assets.engine.render import RenderSetup, Row, SourceResult, SourceTask, VariantSpec
 from image_assets.engine.result import Counts, PartitionResult, summarise, write_performance
 from image_assets.engine.settings import Settings
 from image_assets.engine.skip import split_current
 from image_assets.engine.store import LocalStore
+from image_assets.engine.sweep import begin, sweep_after_killed_runs, sweep_source
+from image_assets.engine.tables import DamagedError
 
 OnProgress = Callable[[Progress], None]
 
@@ -98,8 +107,10 @@ def check_folders(source: Path, output: Path) -> None:
     """Check source and output before anything is read or written.
 
     Raises:
-        SettingError: The source is no folder, the output is a file or cannot be written, or one
-            lies inside the other, through links too.
+        SettingError: The source is no folder, the output is a file or cannot be written, one lies
+            inside the other, the source lies in the output of another run, or the output holds
+            what no run wrote; through links too.
+        RunError: The output's disk is full or broken.
     """
     if not source.is_dir():
         raise SettingError(expected("an existing source folder", str(source), "source"))
@@ -114,24 +125,65 @@ def check_folders(source: Path, output: Path) -> None:
         )
     if output.exists() and not output.is_dir():
         raise SettingError(expected("an output folder", f"{output}, a file", "output"))
-    probe = LocalStore(output)
-    try:
-        probe.publish("tables/.writable", b"")
-        probe.delete("tables/.writable")
-    except (RunError, OSError) as error:
+    refuse_output_as_source(source)
+    _check_output(output)
+    _try_to_write(output / "tables")
+
+
+# What an output may hold before its first run, and what a disk has at its root.
+_NOT_STRANGE: Final = frozenset({"tables", "renditions", "web", "lost+found"})
+
+
+def _check_output(output: Path) -> None:
+    """Refuse to write among what is not ours: originals above all."""
+    around = output_around(output.parent)
+    if around is not None:
         raise SettingError(
-            expected("an output folder that can be written", str(output), f"output: {error}")
-        ) from error
+            expected(f"an output folder outside the output {around}", str(output), "output")
+        )
+    if not output.is_dir() or is_output(output):
+        return
+    try:
+        names = sorted(entry.name for entry in output.iterdir())
+    except OSError:
+        return  # `_try_to_write` says whether this matters
+    strange = [name for name in names if name not in _NOT_STRANGE and not name.startswith(".")]
+    if strange:
+        raise SettingError(
+            expected(
+                "an empty folder or an output of image_assets",
+                str(output),
+                f"output; it holds {strange[0]!r}"
+                + (f" and {len(strange) - 1} more" if len(strange) > 1 else ""),
+            )
+        )
+
+
+def _try_to_write(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Without a name where the system can: runs that begin at once do not meet here.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        where = f"output: {error.strerror}"
+        sentence = expected("an output folder that can be written", str(folder.parent), where)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE):
+            raise RunError(sentence) from error
+        raise SettingError(sentence) from error
 
 
 def list_sources(job: PartitionJob) -> list[CatalogueRow]:
     """Return the partition's catalogue: the stored one, or a new listing where asked or missing."""
     if not job.relist:
-        stored = read_catalogue(job.output, job.partition_key)
-        if stored is not None:
-            return stored
+        with contextlib.suppress(DamagedError):  # then it is listed anew
+            stored = read_catalogue(job.output, job.partition_key)
+            if stored is not None:
+                return stored
     root = job.layout.partition_root(job.source, job.partition_key)
-    return build_catalogue(root, job.output, job.partition_key)
+    return build_catalogue(
+        root, job.output, job.partition_key, follow_links=job.preset.follow_links
+    )
 
 
 def plan_partition(job: PartitionJob) -> Plan:
@@ -192,30 +244,42 @@ class _Shard:
         self.renditions: list[pa.Table] = []
         self.sources: list[Row] = []
         self.known: dict[Key, Row] = {}
+        self.attempts: dict[Key, Row] = {}
         self._after_bytes: dict[int, tuple[int, int]] = {}
+        # Results of chunks that are still in work.
+        self._unfinished: dict[str, SourceResult] = {}
+        root = job.layout.partition_root(job.source, job.partition_key)
+        self._disk = SourceDisk(root)
 
     def compress(self) -> ShardResult:
         job = self.job
         everything = read_catalogue(job.output, job.partition_key) or []
         rows = _slice(everything, self.shard, self.plan.shards)
         ledger = read_ledger(job.output, job.partition_key)
-        for name, problem in ledger.damaged.items():
-            self._warn(
-                f"Ledger part {name} is damaged, so what it knew is made again and the file is set "
-                f"aside as {name}.damaged: {problem}"
-            )
-        self.known = ledger.rows
         digests = recipe_digests(job)
-        split = split_current(job, rows, ledger.by_source(), digests)
+        taken_back = take_back(job.output, job.partition_key, ledger, rows, digests)
+        self.known = ledger.rows
+        self.attempts = ledger.attempts
+        split = split_current(job, rows, ledger.by_source(), digests, ledger.attempts)
         writer = LedgerWriter(
             job.output, job.partition_key, job.run_id, ledger.generation + 1, self.shard
         )
+        self._report_damage(ledger, taken_back, split.tasks)
+        writer.append(taken_back)
         self.renditions.append(tables.to_table(split.settled, tables.OUTCOMES))
         monitor = PerformanceMonitor(job.partition_key, len(rows), len(rows) - len(split.tasks))
         peak = base = 0
         if split.tasks:
-            _check_disk(job.output, split.tasks, list(ledger.rows.values()))
-            peak, base = self._run_pool(split.tasks, digests, writer, monitor)
+            _check_disk(job.output, job.partition_key, split.tasks, ledger.rows)
+            begin(job.output, job.partition_key, job.run_id, self.shard)
+            try:
+                peak, base = self._run_pool(split.tasks, digests, writer, monitor)
+            except RunError as error:
+                self._keep_what_is_finished(writer)
+                raise RunError(f"{error}{self._need(split.tasks, ledger.rows)}") from error
+            except BaseException:  # Ctrl-C, Terminate
+                self._keep_what_is_finished(writer)
+                raise
         self._write_outcomes()
         elapsed_s = time.perf_counter() - self.started
         growth = max((last - first for first, last in self._after_bytes.values()), default=0)
@@ -256,6 +320,8 @@ class _Shard:
                 if isinstance(event, ChunkDone):
                     self._finish_chunk(event, writer)
                     continue
+                self._look_at_disk(event)
+                self._unfinished[event.source_key] = event
                 monitor.add(event)
                 if self.on_progress is not None:
                     self.on_progress(monitor.progress())
@@ -269,6 +335,7 @@ class _Shard:
         self.renditions.append(tables.to_table(outcomes, tables.OUTCOMES))
         self.sources.extend(result.source for result in chunk.results)
         for result in chunk.results:
+            self._unfinished.pop(result.source_key, None)
             self._report(result)
         if chunk.memory is None:
             return
@@ -281,6 +348,52 @@ class _Shard:
                 f"than after its first chunk (peak {chunk.memory.peak_bytes / 1e6:.0f} MB)."
             )
 
+    def _keep_what_is_finished(self, writer: LedgerWriter) -> None:
+        """The run ends early: images that are done are not done again, so far as can be written."""
+        with contextlib.suppress(RunError, OSError):
+            self._finish_chunk(ChunkDone(0, list(self._unfinished.values()), None), writer)
+        with contextlib.suppress(RunError, OSError):
+            self._write_outcomes()
+
+    def _look_at_disk(self, result: SourceResult) -> None:
+        """Tell an image that cannot be read from a disk that cannot.
+
+        Raises:
+            RunError: It is the machine's fault, and no bad image.
+        """
+        if "source_sha256" in result.source:
+            self._disk.was_read()
+        elif "read_errno" in result.source:
+            self._disk.met(result.source["read_errno"], result.source_key)
+
+    def _need(self, tasks: list[SourceTask], known: Mapping[Key, Row]) -> str:
+        """What the rest of the work needs of the disk, where that is more than there is."""
+        done = {source["source_key"] for source in self.sources}
+        left = [task for task in tasks if task.source_key not in done]
+        need, free = _forecast_bytes(left, known), free_disk_bytes(self.job.output)
+        if need <= free:
+            return ""
+        return (
+            f" What is left needs about {need / 1e6:.1f} MB, {free / 1e6:.1f} MB are free "
+            f"({self.job.output})."
+        )
+
+    def _report_damage(
+        self, ledger: Ledger, taken_back: list[Row], tasks: list[SourceTask]
+    ) -> None:
+        again = sum(len(task.wanted) for task in tasks)
+        rebuilt = (
+            f"{len(taken_back)} renditions are taken back, whose bytes are what a run recorded; "
+            f"{again} are made again."
+        )
+        for name, problem in ledger.damaged.items():
+            self._warn(
+                f"Ledger part {name} is damaged and set aside as {name}.damaged. {rebuilt} "
+                f"{problem}"
+            )
+        if taken_back and not ledger.damaged:
+            self._warn(f"The ledger of partition {self.job.partition_key} is gone. {rebuilt}")
+
     def _complete(self, row: Row) -> Row:
         """Add to a worker's row what only the parent knows."""
         if row["status"] == "rejected":
@@ -288,10 +401,16 @@ class _Shard:
         if row["status"] == "skipped":
             # The file's date changed but not its bytes: what is known of its renditions holds.
             return {**self.known[row["source_key"], row["variant"], row["format"]], **row}
+        if is_attempt(row):
+            before = self.attempts.get((row["source_key"], row["variant"], row["format"]))
+            return counted(row, before, self.job.preset, self.job.run_id)
         return row
 
     def _report(self, result: SourceResult) -> None:
         bad = next((r for r in result.outcomes if r["status"] in ("rejected", "failed")), None)
+        if bad is not None and bad["reason"] in ATTEMPT_REASONS:
+            # Its worker may have been ended while it wrote.
+            sweep_source(self.job.output, self.job.partition_key, result.source_key)
         if bad is not None:
             self.log.warning(
                 "%s %s: %s: %s", bad["status"], bad["source_key"], bad["reason"], bad["message"]
@@ -311,8 +430,13 @@ class _Shard:
 
 
 def _is_remembered(row: Row) -> bool:
-    """Accidents, and what another machine may have the memory for, are looked at again."""
-    return row["status"] != "failed" and row.get("reason") != Reason.NEEDS_TOO_MUCH_MEMORY
+    """Accidents, and what another machine may have the memory for, are looked at again.
+
+    Of accidents, those that are counted as attempts at the image are remembered as such.
+    """
+    if row["status"] == "failed":
+        return is_attempt(row)
+    return row.get("reason") != Reason.NEEDS_TOO_MUCH_MEMORY
 
 
 def _slice(rows: list[CatalogueRow], shard: int, shards: int) -> list[CatalogueRow]:
@@ -320,22 +444,31 @@ def _slice(rows: list[CatalogueRow], shard: int, shards: int) -> list[CatalogueR
     return rows[shard * per_shard : (shard + 1) * per_shard]
 
 
-def _check_disk(output: Path, tasks: list[SourceTask], known: list[Row]) -> None:
+def _check_disk(
+    output: Path, partition_key: str, tasks: list[SourceTask], known: Mapping[Key, Row]
+) -> None:
     """Refuse to begin where the forecast does not fit onto the disk."""
-    sizes = [row["size_bytes"] for row in known if row["size_bytes"]]
+    need, free = _forecast_bytes(tasks, known), free_disk_bytes(output)
+    if free < need:
+        raise RunError(
+            f"Expected {need / 1e6:.1f} MB of free disk for "
+            f"{sum(len(task.wanted) for task in tasks)} renditions, received {free / 1e6:.1f} MB "
+            f"({output}, partition {partition_key}). Free some, or name another output."
+        )
+
+
+def _forecast_bytes(tasks: list[SourceTask], known: Mapping[Key, Row]) -> float:
+    """What renditions will take, beyond those that they replace."""
+    sizes = [row["size_bytes"] for row in known.values() if row["size_bytes"]]
     mean = sum(sizes) / len(sizes) if sizes else None
     need = 0.0
     for task in tasks:
         # Never more than a source would weigh, so that small ones do not raise the guess.
         guess = min(_RENDITION_GUESS_BYTES, task.size_bytes) if mean is None else mean
-        need += guess * len(task.wanted)
-    free = free_disk_bytes(output)
-    if free < need:
-        raise RunError(
-            f"Expected {need / 1e6:.0f} MB of free disk for "
-            f"{sum(len(task.wanted) for task in tasks)} renditions, received {free / 1e6:.0f} MB "
-            f"({output}). Free some, or name another output."
-        )
+        for pair in task.wanted:
+            before = known.get((task.source_key, *pair))
+            need += max(0.0, guess - (before["size_bytes"] or 0 if before else 0))
+    return need
 
 
 def recipe_digests(job: PartitionJob) -> dict[tuple[str, str], str]:
@@ -375,6 +508,7 @@ def render_setup(job: PartitionJob, plan: Plan, digests: dict[tuple[str, str], s
         accept_truncated=preset.accept_truncated,
         keep_display_p3=preset.keep_display_p3,
         metadata=preset.metadata,
+        follow_links=preset.follow_links,
     )
 
 
@@ -390,12 +524,13 @@ def publish_partition(
         ledger = read_ledger(job.output, job.partition_key)
         catalogue = read_catalogue(job.output, job.partition_key) or []
         orphans = find_orphans(job.output, job.partition_key, ledger, catalogue)
+        sweep_after_killed_runs(job.output, job.partition_key, job.run_id)
         if job.preset.prune and orphans.source_keys:
             root = job.layout.partition_root(job.source, job.partition_key)
             prune_orphans(job, root, ledger, catalogue, orphans)
         compact(job.output, job.partition_key, ledger, job.run_id)
-    result = summarise(job, plan, list(shards), catalogue, orphans)
-    write_performance(job, result)
+        result = summarise(job, plan, list(shards), catalogue, orphans)
+        write_performance(job, result, ledger)
     return result
 
 

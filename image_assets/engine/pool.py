@@ -9,6 +9,7 @@ of its chunk is handed out again.
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,13 +20,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import IO, Any, Final
 
 from image_assets.engine import memory
 from image_assets.engine.codecs import codec_versions
+from image_assets.engine.cost import guard_bytes
 from image_assets.engine.errors import RunError
-from image_assets.engine.reasons import NotCompressedError, Reason
+from image_assets.engine.naming import source_path
+from image_assets.engine.reasons import ATTEMPT_REASONS, NotCompressedError, Reason
 from image_assets.engine.render import RenderSetup, SourceResult, SourceTask, refuse
+from image_assets.engine.store import LocalStore
 from image_assets.engine.worker import Chunk, ChunkMemory
 
 _BOOT: Final = (
@@ -37,6 +42,9 @@ _SAMPLE_INTERVAL_S: Final = 0.25
 # A worker that dies before its first word this often in a row is the machine's fault; so is a
 # chunk whose worker dies this often without having an image in hand.
 _MAX_START_FAILURES: Final = 3
+_HASHED_HERE: Final = {*ATTEMPT_REASONS, Reason.FILE_TOO_LARGE, Reason.NEEDS_TOO_MUCH_MEMORY}
+# What C++ and the codecs print before they end themselves.
+_OUT_OF_MEMORY: Final = re.compile(r"bad_alloc|out of memory|cannot allocate memory", re.IGNORECASE)
 # From start to first word: 0.3 s on a quiet machine.
 _START_LIMIT_S: Final = 60.0
 
@@ -78,6 +86,9 @@ class _Worker:
     current: int | None = None
     deadline: float | None = None
     timed_out: bool = False
+    base_bytes: int = 0
+    seen_bytes: int = 0
+    ate: bool = False
 
 
 class Admission:
@@ -221,17 +232,17 @@ class WorkerPool:
 
     def _wait(self) -> list[_Worker]:
         now = time.monotonic()
-        timeout = _SAMPLE_INTERVAL_S
+        left = [w.deadline - now for w in self._workers if w.deadline is not None]
+        timeout = max(0.0, min([_SAMPLE_INTERVAL_S, *left]))
+        ready = wait([worker.connection for worker in self._workers], timeout)
+        now = time.monotonic()
         for worker in self._workers:
-            if worker.deadline is None:
-                continue
-            if worker.deadline <= now:
+            # One that has something to say has not hung, however long nobody listened to it.
+            late = worker.deadline is not None and worker.deadline <= now
+            if late and worker.connection not in ready:
                 worker.timed_out = True
                 worker.deadline = None
                 worker.process.kill()
-            else:
-                timeout = min(timeout, worker.deadline - now)
-        ready = wait([worker.connection for worker in self._workers], timeout)
         return [worker for worker in self._workers if worker.connection in ready]
 
     def _receive(
@@ -255,6 +266,7 @@ class WorkerPool:
                 worker.deadline = time.monotonic() + self._image_time_limit_s
             case ("done", index, result):
                 self._settle(worker, index)
+                self._add_hash(worker.chunk.tasks[index], result)
                 worker.open.results.append(result)
                 yield result
             case ("defer", index, cost_bytes):
@@ -296,6 +308,7 @@ class WorkerPool:
                 "(one environment for all processes of a run)."
             )
         worker.greeted = True
+        worker.base_bytes = memory.process_bytes(worker.process.pid)
         worker.deadline = None
         self._start_failures = 0
 
@@ -313,10 +326,11 @@ class WorkerPool:
                 )
         if worker.open is not None and worker.chunk is not None:
             item, tasks = worker.open, worker.chunk.tasks
+            cause = self._cause(worker, code, words)
             self._admission.end(item.grant_bytes)
             if worker.current is not None:
                 worker.finished.add(worker.current)
-                result = self._refused(tasks[worker.current], self._cause(worker, code))
+                result = self._refused(tasks[worker.current], cause)
                 item.results.append(result)
                 yield result
             rest = [task for index, task in enumerate(tasks) if index not in worker.finished]
@@ -332,18 +346,32 @@ class WorkerPool:
         _close(worker)
         self._workers[self._workers.index(worker)] = self._start_worker()
 
-    def _cause(self, worker: _Worker, code: int) -> NotCompressedError:
+    def _cause(self, worker: _Worker, code: int, words: str) -> NotCompressedError:
         if worker.timed_out:
             return NotCompressedError(
                 Reason.TIME_LIMIT,
                 f"Expected at most {self._image_time_limit_s:g} s for one image, received more; "
                 "its worker was ended (image_time_limit_s).",
             )
+        granted = worker.open.grant_bytes / 1e6 if worker.open is not None else 0.0
+        seen = (
+            f"it was granted {granted:.0f} MB and last seen at {worker.seen_bytes / 1e6:.0f} MB, "
+            f"{worker.base_bytes / 1e6:.0f} MB of it its base (memory_budget_bytes)"
+        )
+        if worker.ate:
+            return NotCompressedError(
+                Reason.OUT_OF_MEMORY, f"The worker took too much memory and was ended: {seen}."
+            )
         if code == -signal.SIGKILL:
             return NotCompressedError(
                 Reason.OUT_OF_MEMORY,
                 "The worker was killed from outside while it had this image, as the system does "
-                "where memory is short.",
+                f"where memory is short: {seen}.",
+            )
+        if _OUT_OF_MEMORY.search(words):
+            return NotCompressedError(
+                Reason.OUT_OF_MEMORY,
+                f"The worker was refused memory and ended itself ({_describe_end(code)}): {seen}.",
             )
         return NotCompressedError(
             Reason.WORKER_DIED, f"The worker died on this image ({_describe_end(code)})."
@@ -352,7 +380,21 @@ class WorkerPool:
     def _refused(self, task: SourceTask, error: NotCompressedError) -> SourceResult:
         source = {"source_key": task.source_key, "source_bytes": task.size_bytes}
         outcomes = refuse(task, error, self._setup.recipe_digests, source)
-        return SourceResult(task.source_key, source, outcomes)
+        result = SourceResult(task.source_key, source, outcomes)
+        self._add_hash(task, result)
+        return result
+
+    def _add_hash(self, task: SourceTask, result: SourceResult) -> None:
+        """Say which bytes were meant where no worker could: it died, or did not read them."""
+        if "source_sha256" in result.source or not result.outcomes:
+            return
+        if result.outcomes[0].get("reason") not in _HASHED_HERE:
+            return
+        store = LocalStore(Path(self._setup.source_root), follow_links=self._setup.follow_links)
+        with contextlib.suppress(OSError):
+            sha256 = store.sha256(source_path(task.source_key))
+            for row in (result.source, *result.outcomes):
+                row["source_sha256"] = sha256
 
     # -- processes -----------------------------------------------------------------------------
 
@@ -397,10 +439,23 @@ class WorkerPool:
         if now < self._next_sample and not is_base:
             return
         self._next_sample = now + _SAMPLE_INTERVAL_S
-        total = memory.tree_bytes([os.getpid(), *self.pids])
+        total = memory.process_bytes(os.getpid())
+        for worker in self._workers:
+            worker.seen_bytes = memory.process_bytes(worker.process.pid)
+            total += worker.seen_bytes
+            self._watch(worker)
         self.peak_bytes = max(self.peak_bytes, total)
         if is_base:
             self.base_bytes = total
+
+    def _watch(self, worker: _Worker) -> None:
+        """End a worker that has taken more than its guard allows, where that did not hold it."""
+        if worker.open is None or worker.current is None:
+            return
+        allowed = guard_bytes(worker.open.grant_bytes, self._setup.policy.avif_threads)
+        if worker.seen_bytes > worker.base_bytes + allowed:
+            worker.ate = True
+            worker.process.kill()
 
 
 def _close(worker: _Worker) -> None:

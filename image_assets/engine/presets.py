@@ -254,6 +254,11 @@ _COMMON_FIELDS: Final = (
 )
 
 
+def common_default(name: str) -> int | float | bool | str | None:
+    """Default of a setting that is the same in every preset; None where a preset decides."""
+    return next(field.default for field in _COMMON_FIELDS if field.name == name)
+
+
 def override_fields(settings: Settings) -> list[OverrideField]:
     """Every key that run config and ``--set`` take for these settings, in a stable order."""
     fields = []
@@ -449,12 +454,13 @@ def _resolve_variant(
     quality: dict[str, int] = {}
     for name in formats:
         key = f"{variant.name}_{name}_quality"
+        like = OUTPUT_FORMATS[name].quality_like or name
         quality[name] = _first(
             given.get(key),
             variant.numbers.get(f"{name}_quality"),
-            priority.get(f"{name}_quality"),
-            base.get(key),
-            base.get(f"full_{name}_quality"),
+            priority.get(f"{like}_quality"),
+            base.get(f"{variant.name}_{like}_quality"),
+            base.get(f"full_{like}_quality"),
             OUTPUT_FORMATS[name].default_quality,
         )
         field = OverrideField(key, "int", "", 1, 100)

@@ -1,10 +1,12 @@
 """Orphans: renditions whose source is gone. Listed by default, removed only under guards.
 
 An unmounted disk looks like a folder whose sources are all gone, so nothing is removed where the
-partition's folder is missing, the listing is empty or has an unreadable part, or more than a tenth
-would go.
+partition's folder is missing, the listing is empty or has an unreadable part, none of its sources
+is there any more, or more than a tenth would go. What was listed without is looked for once more:
+a listing may be older than the run.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from image_assets.engine.catalogue import CatalogueRow
 from image_assets.engine.errors import RunError
 from image_assets.engine.ledger import Ledger
-from image_assets.engine.naming import rendition_path
-from image_assets.engine.store import LocalStore
+from image_assets.engine.naming import rendition_folder, rendition_path, source_path
+from image_assets.engine.store import LocalStore, remove_temporary
 
 if TYPE_CHECKING:
     from image_assets.engine.partition import PartitionJob
@@ -59,6 +61,8 @@ def prune_orphans(
 ) -> int:
     """Remove the orphans of the selected variants and formats, and their ledger rows.
 
+    A folder that this empties goes too, and so do temporary files left in it.
+
     Returns:
         Number of files removed.
 
@@ -72,9 +76,18 @@ def prune_orphans(
     unread = [row.source_key for row in catalogue if row.status == "failed"]
     if unread:
         raise RunError(_stop(job, f"{len(unread)} entries could not be read, such as {unread[0]}"))
+    if not any(_is_there(root, row.source_key) for row in catalogue):
+        raise RunError(_stop(job, "none of the sources that were listed is there any more"))
     wanted = set(job.wanted())
-    doomed = {key: path for key, path in orphans.paths.items() if key[1:] in wanted}
-    made = sum(1 for row in ledger.rows.values() if row["status"] != "rejected")
+    doomed = {
+        key: path
+        for key, path in orphans.paths.items()
+        if key[1:] in wanted and not _is_there(root, key[0])
+    }
+    # Of what is selected only: else a run of one format in six may remove six tenths of it.
+    made = sum(
+        1 for key, row in ledger.rows.items() if row["status"] != "rejected" and key[1:] in wanted
+    )
     if len(doomed) > REMOVED_SHARE_MAX * made and not job.preset.prune_force:
         raise RunError(
             _stop(
@@ -87,7 +100,31 @@ def prune_orphans(
     for key, path in doomed.items():
         store.delete(path)
         ledger.forget(key)
+    for source_key in {key[0] for key in doomed}:
+        remove_empty_folders(job.output, job.partition_key, source_key)
     return len(doomed)
+
+
+def remove_empty_folders(output: Path, partition_key: str, source_key: str) -> None:
+    """Remove a source's rendition folder where nothing is in it, and its parents likewise."""
+    top = output / "renditions" / partition_key
+    folder = output / rendition_folder(partition_key, source_key)
+    remove_temporary(folder)
+    while folder != top:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:  # not empty
+            return
+        folder = folder.parent
+
+
+def _is_there(root: Path, source_key: str) -> bool:
+    try:
+        return os.path.lexists(root / source_path(source_key))
+    except (OSError, ValueError):
+        return True  # nobody can tell, so nothing is removed
 
 
 def _stop(job: "PartitionJob", why: str) -> str:

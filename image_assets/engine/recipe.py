@@ -53,11 +53,8 @@ def make_recipe(
         recipe["animation"] = numbers.animation
     if output_format is not None and not output_format.carries_alpha:
         recipe["background"] = preset.background
-    match format_name:
-        case "avif":
-            recipe["speed"] = preset.avif_speed
-        case "webp":
-            recipe["method"] = preset.webp_method
+    if output_format is not None:
+        recipe.update({name: getattr(preset, name) for name in output_format.takes})
     return recipe
 
 

@@ -4,8 +4,10 @@ Runs in a worker process, which therefore imports neither Dagster nor pandas nor
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +16,40 @@ from typing import Any
 import blurhash
 from PIL import Image
 
-from image_assets.engine.colour import to_srgb
+from image_assets.engine.animation import (
+    Motion,
+    Moving,
+    Reel,
+    Survey,
+    choose_moving_encoding,
+    finish_moving,
+    motion_of,
+    moving_cost_bytes,
+    moving_note,
+    poster_of,
+    seek_poster,
+    without_file,
+)
+from image_assets.engine.choice import PHOTOGRAPH
+from image_assets.engine.colour import Converted, to_srgb
+from image_assets.engine.content import classify
 from image_assets.engine.cost import Header, image_cost_bytes
-from image_assets.engine.encode import EncodePolicy, Encoding, choose_encoding, encode_to, prepare
-from image_assets.engine.metadata import kept_exif
+from image_assets.engine.encode import (
+    EncodePolicy,
+    Encoding,
+    encode_smallest,
+    list_encodings,
+    prepare,
+)
+from image_assets.engine.errors import RunError
+from image_assets.engine.faults import PROCESS_ERRORS, out_of_handles
+from image_assets.engine.formats import OUTPUT_FORMATS
+from image_assets.engine.metadata import Metadata, SourceMetadata, read_metadata
 from image_assets.engine.naming import rendition_path, source_path
-from image_assets.engine.opening import broken, check_pixels, decode, open_source
+from image_assets.engine.opening import broken, check_parts, check_pixels, decode, open_source
 from image_assets.engine.reasons import NotCompressedError, Reason
 from image_assets.engine.resize import resize, variant_size
+from image_assets.engine.stated_colour import read_colour
 from image_assets.engine.store import ChangedWhileReadError, LocalStore
 from image_assets.engine.upright import read_orientation, swaps_sides, turn_upright
 
@@ -59,6 +87,7 @@ class RenderSetup:
         accept_truncated: Render what decodes of a truncated file.
         keep_display_p3: In formats that carry it.
         metadata: ``none``, ``rights`` or ``all``.
+        follow_links: Read through symbolic links below the source.
     """
 
     source_root: str
@@ -74,6 +103,7 @@ class RenderSetup:
     accept_truncated: bool = False
     keep_display_p3: bool = False
     metadata: str = "rights"
+    follow_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +193,29 @@ def render_source(task: SourceTask, setup: RenderSetup, grant_bytes: int) -> Sou
         result.outcomes = refuse(task, error, setup.recipe_digests, source)
     except MemoryError:
         short = NotCompressedError(
-            Reason.OUT_OF_MEMORY, "The system refused the memory that this image needs."
+            Reason.OUT_OF_MEMORY,
+            f"Expected an image that takes {source.get('cost_bytes', grant_bytes) / 1e6:.0f} MB, "
+            f"received one that was refused more than the {grant_bytes / 1e6:.0f} MB that it was "
+            "granted (memory_budget_bytes).",
         )
         result.outcomes = refuse(task, short, setup.recipe_digests, source)
+    except (TooDearError, RunError):
+        raise
+    except Exception as error:  # a defect, ours or a library's, that these bytes bring out
+        result.outcomes = refuse(task, _defect(error), setup.recipe_digests, source)
     source.update(watch.times)
     source["processing_ms"] = (time.perf_counter() - started) * 1e3
     return result
+
+
+def _defect(error: Exception) -> NotCompressedError:
+    """Word what nobody foresaw, with its place, so that it can be reported."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return NotCompressedError(
+        Reason.WORKER_DIED,
+        f"The worker met a defect on this image: {error!r} in {Path(last.filename).name}, line "
+        f"{last.lineno}.",
+    )
 
 
 _SOURCE_FACTS = (
@@ -220,32 +267,66 @@ def _render(
     if task.current_sha256 is not None and source["source_sha256"] == task.current_sha256:
         result.outcomes = [_skipped(task, pair, source) for pair in task.wanted]
         return
-    image, header = open_source(data)
+    image, header = open_source(
+        data,
+        max_pixels=setup.max_pixels,
+        max_frames=setup.max_frames,
+        accept_truncated=setup.accept_truncated,
+    )
+    motion = motion_of(image, header.frames)
     needed_px = setup.variants[0].px
-    cost = _check(header, setup, needed_px, grant_bytes)
+    cost = _check(header, motion, task, setup, needed_px, grant_bytes)
     source.update(
         source_format=header.format,
         source_mode=header.mode,
-        source_frames=header.frames,
+        source_frames=motion.frames,
         source_width_px=header.width_px,
         source_height_px=header.height_px,
         cost_bytes=cost,
+        note=motion.note,
     )
     with watch.stage("decode"):
-        decode(image, header, needed_px * setup.draft_margin)
-    exif = kept_exif(image)
+        seek_poster(image, motion)
+        note = decode(
+            image,
+            header,
+            needed_px * setup.draft_margin,
+            accept_truncated=setup.accept_truncated,
+        )
+        colour = read_colour(image, data)
+        image = poster_of(image)
+    if note is not None:
+        source["note"] = note if source["note"] is None else f"{source['note']}; {note}"
+    metadata = read_metadata(image, setup.metadata)
     orientation = source["orientation"] = read_orientation(image)
-    icc_profile = image.info.get("icc_profile")
     with watch.stage("colour"):
         image = turn_upright(image, orientation)
+        if header.format not in ("JPEG", "MPO"):  # those are decoded at a smaller scale
+            source["source_width_px"], source["source_height_px"] = image.size
+        elif swaps_sides(orientation):
+            source["source_width_px"] = header.height_px
+            source["source_height_px"] = header.width_px
         try:
-            converted = to_srgb(image, icc_profile)
+            converted = to_srgb(image, colour, keep_display_p3=setup.keep_display_p3)
         except (OSError, ValueError, SyntaxError) as error:
             raise broken(error) from error
-    image, source["colour_note"] = converted.image, converted.note
-    if swaps_sides(orientation):
-        source["source_width_px"], source["source_height_px"] = header.height_px, header.width_px
-    _render_variants(task, setup, image, exif, watch, result)
+        source["content"] = classify(converted.image) if setup.policy.graphics else PHOTOGRAPH
+    source["colour_note"] = converted.note
+
+    def convert_frame(frame: Image.Image) -> Image.Image:
+        """A further frame of the same source, by the same policy."""
+        upright = turn_upright(frame, orientation)
+        converted = to_srgb(upright, colour, keep_display_p3=setup.keep_display_p3)
+        return converted.image if converted.wide is None else converted.wide
+
+    whole = data if header.structure is None else header.structure.data
+    reel = Reel(whole, motion, header.format, convert_frame, setup.accept_truncated)
+    converted = dataclasses.replace(converted, image=without_file(converted.image))
+    _render_variants(task, setup, converted, reel, metadata, watch, result)
+
+
+def _sources(setup: RenderSetup) -> LocalStore:
+    return LocalStore(Path(setup.source_root), follow_links=setup.follow_links)
 
 
 def _read(
@@ -261,16 +342,21 @@ def _read(
         raise TooDearError(task.size_bytes)
     with watch.stage("read"):
         try:
-            content = LocalStore(Path(setup.source_root)).read(source_path(task.source_key))
+            content = _sources(setup).read(source_path(task.source_key))
         except FileNotFoundError as error:
+            source["read_errno"] = error.errno
             raise NotCompressedError(
                 Reason.VANISHED, "The file was listed and is no longer there."
             ) from error
         except ChangedWhileReadError as error:
             raise NotCompressedError(
-                Reason.CHANGED_WHILE_READ, "The file changed while it was read, twice."
+                Reason.CHANGED_WHILE_READ, "The file changed each time that it was read."
             ) from error
         except OSError as error:
+            if error.errno in PROCESS_ERRORS:
+                raise out_of_handles(task.source_key) from error
+            # The parent sees from it whether the disk is at fault.
+            source["read_errno"] = error.errno
             raise NotCompressedError(
                 Reason.UNREADABLE, f"The file cannot be read: {error.strerror}."
             ) from error
@@ -280,9 +366,23 @@ def _read(
     return content.data
 
 
-def _check(header: Header, setup: RenderSetup, needed_px: int, grant_bytes: int) -> int:
+def _check(
+    header: Header,
+    motion: Motion,
+    task: SourceTask,
+    setup: RenderSetup,
+    needed_px: int,
+    grant_bytes: int,
+) -> int:
     check_pixels(header, setup.max_pixels)
+    check_parts(header, setup.max_frames)
     cost = image_cost_bytes(header, needed_px, setup.draft_margin)
+    if setup.keep_display_p3:  # decoded pixels, those in sRGB and those in Display P3 at once
+        cost += cost // 2
+    for variant in setup.variants:
+        for format_name in _formats_of(task, variant.name):
+            if _keeps_animation(motion, variant, format_name):
+                cost = max(cost, moving_cost_bytes(header, variant.px, format_name, setup.policy))
     if cost > grant_bytes:
         raise TooDearError(cost)
     return cost
@@ -291,26 +391,33 @@ def _check(header: Header, setup: RenderSetup, needed_px: int, grant_bytes: int)
 def _render_variants(
     task: SourceTask,
     setup: RenderSetup,
-    image: Image.Image,
-    exif: bytes,
+    converted: Converted,
+    reel: Reel,
+    metadata: SourceMetadata,
     watch: Stopwatch,
     result: SourceResult,
 ) -> None:
     """Resize through the variants from large to small and encode what is wanted of each."""
     source = result.source
+    image, wide = converted.image, converted.wide
     full_size = (source["source_width_px"], source["source_height_px"])
     store = LocalStore(Path(setup.output_root))
     last = max(setup.variants.index(v) for v in setup.variants if _formats_of(task, v.name))
     for variant in setup.variants[: last + 1]:
         before = watch.times.get("resize_ms", 0.0)
         with watch.stage("resize"):
-            image = resize(image, variant_size(*full_size, variant.px))
+            size = variant_size(*full_size, variant.px)
+            image = resize(image, size)
+            wide = None if wide is None else resize(wide, size)
             if variant is setup.variants[0]:
                 source["placeholder"], source["colour"] = describe(image)
         resize_ms = watch.times["resize_ms"] - before
         for format_name in _formats_of(task, variant.name):
+            picture = image if wide is None or not _carries_display_p3(format_name) else wide
             try:
-                row = _encode(task, setup, store, image, variant, format_name, exif, watch, source)
+                row = _encode(
+                    task, setup, store, picture, reel, variant, format_name, metadata, watch, source
+                )
             except NotCompressedError as error:  # of this rendition; the others are made
                 pair = (variant.name, format_name)
                 [row] = refuse(task, error, setup.recipe_digests, source, [pair])
@@ -323,22 +430,47 @@ def _formats_of(task: SourceTask, variant: str) -> list[str]:
     return [format_name for name, format_name in task.wanted if name == variant]
 
 
+def _carries_display_p3(format_name: str) -> bool:
+    output_format = OUTPUT_FORMATS.get(format_name)  # None: a master, which carries everything
+    return output_format is None or output_format.carries_display_p3
+
+
+def _keeps_animation(motion: Motion, variant: VariantSpec, format_name: str) -> bool:
+    output_format = OUTPUT_FORMATS.get(format_name)  # None: a master is a still
+    carries = output_format is not None and output_format.carries_animation
+    return motion.kind == "animation" and variant.animation == "keep" and carries
+
+
 def _encode(
     task: SourceTask,
     setup: RenderSetup,
     store: LocalStore,
     image: Image.Image,
+    reel: Reel,
     variant: VariantSpec,
     format_name: str,
-    exif: bytes,
+    metadata: SourceMetadata,
     watch: Stopwatch,
     source: Row,
 ) -> Row:
     quality = variant.quality.get(format_name, 100)
     path = rendition_path(setup.partition_key, task.source_key, variant.name, format_name)
     timer = Stopwatch()
-    prepared = prepare(image, format_name, setup.policy)
-    encoding = choose_encoding(prepared.size, format_name, quality, setup.policy)
+    survey: Survey | None = None
+    if _keeps_animation(reel.motion, variant, format_name):
+        with watch.stage("decode"):
+            survey = reel.survey
+        prepared: Image.Image = Moving(
+            reel, image.size, lambda frame: prepare(frame, format_name, setup.policy)
+        )
+        encodings: tuple[Encoding, ...] = (
+            choose_moving_encoding(prepared.size, format_name, quality, setup.policy, survey),
+        )
+    else:
+        prepared = prepare(image, format_name, setup.policy)
+        encodings = list_encodings(
+            prepared.size, format_name, quality, setup.policy, source["content"]
+        )
     row: Row = {
         "source_key": task.source_key,
         "variant": variant.name,
@@ -350,19 +482,26 @@ def _encode(
         "recipe_digest": setup.recipe_digests[variant.name, format_name],
         "width_px": image.width,
         "height_px": image.height,
-        "encoder": encoding.encoder,
         "quality": quality,
-        "native_quality": encoding.native_quality,
-        "speed": encoding.speed,
         "frames": 1,
     }
     try:
         with timer.stage("write"), store.publishing(path) as temporary:
             with timer.stage("encode"):
-                _encode_to(temporary, prepared, encoding, exif)
+                encoding = _encode_to(temporary, prepared, encodings, metadata.for_size(image.size))
+                if survey is not None:
+                    row["frames"] = finish_moving(temporary, encoding, survey)
+                    row["note"] = moving_note(source["note"], reel.motion, survey, row["frames"])
             with open(temporary, "rb") as file:
                 row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
                 row["size_bytes"] = file.tell()
+            row.update(
+                encoder=encoding.encoder,
+                native_quality=encoding.native_quality,
+                speed=encoding.speed,
+                lossless=encoding.lossless,
+            )
+            _check_unchanged(task, setup, source)
     except OSError as error:
         # What is the machine's fault came as RunError: this is the path's own, such as a name too
         # long or an orphan in its place.
@@ -382,16 +521,31 @@ def _encode(
     return row
 
 
-def _encode_to(path: str, image: Image.Image, encoding: Encoding, exif: bytes) -> None:
+def _check_unchanged(task: SourceTask, setup: RenderSetup, source: Row) -> None:
+    """Refuse to publish what was made of a file that somebody was still writing.
+
+    Half of it may have been another picture's, and no date told so when it was read.
+    """
+    sources = LocalStore(Path(setup.source_root))
+    path, read = source_path(task.source_key), (source["source_bytes"], source["source_mtime_ns"])
+    if sources.has_changed(path, *read):
+        raise NotCompressedError(
+            Reason.CHANGED_WHILE_READ, "The file was written to while its renditions were made."
+        )
+
+
+def _encode_to(
+    path: str, image: Image.Image, encodings: tuple[Encoding, ...], metadata: Metadata
+) -> Encoding:
     try:
-        encode_to(path, image, encoding, exif)
+        return encode_smallest(path, image, encodings, metadata)
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the file system's; Pillow's encoders have no number
         raise NotCompressedError(
             Reason.ENCODER_FAILED,
-            f"{encoding.encoder} could not encode {image.width} x {image.height} as "
-            f"{encoding.pillow_format}: {error}.",
+            f"{encodings[0].encoder} could not encode {image.width} x {image.height} as "
+            f"{encodings[0].pillow_format}: {error}.",
         ) from error
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from image_assets.engine.result import PartitionResult
+from image_assets.engine.source_key import printable
 
 _LISTED_MAX: Final = 20
 _WIDTH: Final = 118
@@ -29,7 +30,8 @@ def summary_lines(result: PartitionResult) -> Iterator[str]:
     saved = "" if result.saved_pct is None else f" ({result.saved_pct:.1f} % saved)"
     yield (
         f"{counts.images} images: {counts.written} renditions written, {counts.skipped} skipped, "
-        f"{counts.rejected} images rejected, {counts.failed} failed."
+        f"{counts.rejected} images rejected, {counts.failed} failed"
+        + (f" ({counts.quarantined} in quarantine)." if counts.quarantined else ".")
     )
     yield f"{_mb(result.source_bytes)} in, {_mb(result.output_bytes)} out{saved}."
     if result.images_per_s:
@@ -42,9 +44,9 @@ def summary_lines(result: PartitionResult) -> Iterator[str]:
         yield f"Bottleneck: {result.verdict.name}. {result.verdict.sentence}{setting}"
     yield from _bad(result)
     for message in result.messages:
-        yield f"Warning: {message}"
+        yield printable(f"Warning: {message}")
     if result.orphans:
-        yield (
+        yield printable(
             f"{len(result.orphans)} sources are gone but have renditions (kept; prune=true "
             f"removes them): {', '.join(result.orphans[:3])} ..."
         )
@@ -54,7 +56,7 @@ def summary_lines(result: PartitionResult) -> Iterator[str]:
 
 def _bad(result: PartitionResult) -> Iterator[str]:
     for bad in result.not_compressed[:_LISTED_MAX]:
-        yield f"  {bad.status} {bad.source_key}: {bad.reason}: {bad.message}"
+        yield printable(f"  {bad.status} {bad.source_key}: {bad.reason}: {bad.message}")
     more = len(result.not_compressed) - _LISTED_MAX
     if more > 0:
         yield f"  and {more} more, in the rows of this run"

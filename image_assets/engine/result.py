@@ -1,5 +1,6 @@
 """What a run of a partition comes to: counts, table, verdict; written beside the rows."""
 
+import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from image_assets.engine.verdict import Load, Verdict, judge
 
 if TYPE_CHECKING:
     from image_assets.engine.catalogue import CatalogueRow
+    from image_assets.engine.ledger import Ledger
     from image_assets.engine.partition import PartitionJob, ShardResult
 
 _TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64()}
@@ -37,6 +39,7 @@ class Counts:
         skipped: Renditions that were current already.
         rejected: Sources that cannot be compressed.
         failed: Sources that met an accident; the next run tries them again.
+        quarantined: Of those, the ones that are held back from the next run on.
     """
 
     images: int = 0
@@ -44,16 +47,28 @@ class Counts:
     skipped: int = 0
     rejected: int = 0
     failed: int = 0
+    quarantined: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class NotCompressed:
-    """A source without (all of) its renditions, and why."""
+    """A source without (all of) its renditions, and why.
+
+    Attributes:
+        source_key: Which.
+        status: ``rejected`` or ``failed``.
+        reason: From the closed list.
+        message: The same in one sentence.
+        attempts: How often it was tried in vain so far; None where that is not counted.
+        quarantined: Whether it is held back from the next run on.
+    """
 
     source_key: str
     status: str
     reason: str
     message: str
+    attempts: int | None = None
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +198,14 @@ def summarise(
     workers = plan.max_workers
     table = performance_table(rows.renditions, rows.sources, workers, elapsed_s)
     total = next((row for row in table if row["format"] == ALL), {})
-    not_compressed = _not_compressed(rows.renditions)
+    not_compressed = _not_compressed(rows.renditions, job.preset.quarantine_attempts)
     counts = Counts(
         images=len(catalogue),
         written=total.get("written", 0),
         skipped=total.get("skipped", 0),
         rejected=sum(1 for bad in not_compressed if bad.status == "rejected"),
         failed=sum(1 for bad in not_compressed if bad.status == "failed"),
+        quarantined=sum(1 for bad in not_compressed if bad.quarantined),
     )
     stages = stage_totals_s(rows.sources)
     cpu_s = sum(value for name, value in stages.items() if name.endswith("_cpu_s"))
@@ -271,24 +287,39 @@ def _load(
     )
 
 
-def _not_compressed(renditions: pa.Table) -> list[NotCompressed]:
-    """One per source; ``failed`` wins where both occur."""
-    names = ["source_key", "status", "reason", "message"]
+def _not_compressed(renditions: pa.Table, attempts_max: int) -> list[NotCompressed]:
+    """One per source; ``failed`` wins where both occur, and of those the most attempts."""
+    names = ["source_key", "status", "reason", "message", "attempts"]
     found: dict[str, NotCompressed] = {}
     for row in renditions.select(names).to_pylist():
         if row["status"] in ("rejected", "failed"):
-            before = found.get(row["source_key"])
-            if before is None or (before.status == "rejected" and row["status"] == "failed"):
-                found[row["source_key"]] = NotCompressed(**row)
+            bad = NotCompressed(**row, quarantined=(row["attempts"] or 0) >= attempts_max)
+            before = found.get(bad.source_key)
+            if before is None or _weight(bad) > _weight(before):
+                found[bad.source_key] = bad
     return list(found.values())
+
+
+def _weight(bad: NotCompressed) -> tuple[bool, int]:
+    return bad.status == "failed", bad.attempts or 0
 
 
 def _performance_path(partition_key: str, run_id: str) -> str:
     return f"{table_folder('performance', partition_key)}/{run_id}.parquet"
 
 
-def write_performance(job: "PartitionJob", result: PartitionResult) -> None:
+def _latest_path(partition_key: str) -> str:
+    return f"{table_folder('performance', partition_key)}/latest"
+
+
+def write_performance(job: "PartitionJob", result: PartitionResult, ledger: "Ledger") -> None:
     """Write a run's performance table, which carries the whole result, and the variants table.
+
+    Args:
+        job: What the run did.
+        result: What it came to.
+        ledger: What is known of the partition; the variants table is made from it where the one
+            before is damaged.
 
     Raises:
         RunError: The machine refuses.
@@ -300,16 +331,20 @@ def write_performance(job: "PartitionJob", result: PartitionResult) -> None:
     }
     table = tables.to_table(result.table, PERFORMANCE_SCHEMA.with_metadata(metadata))
     tables.write(store, _performance_path(job.partition_key, job.run_id), table)
-    _write_variants(job, store)
+    store.publish(_latest_path(job.partition_key), job.run_id.encode())
+    _write_variants(job, store, ledger)
 
 
-def _write_variants(job: "PartitionJob", store: LocalStore) -> None:
+def _write_variants(job: "PartitionJob", store: LocalStore, ledger: "Ledger") -> None:
     if not job.wanted():
         return
     path = f"tables/variants/{job.partition_key}.parquet"
     before = job.output / path
     # What this run was not asked to make stays as it is known.
-    kept = tables.read(before, tables.VARIANTS).to_pylist() if before.is_file() else []
+    try:
+        kept = tables.read(before, tables.VARIANTS).to_pylist() if before.is_file() else []
+    except tables.DamagedError:
+        kept = [row for row in ledger.rows.values() if row["status"] in ("written", "skipped")]
     variants: dict[tuple[str, str], dict[str, Any]] = {
         (row["source_key"], row["variant"]): row
         for row in kept
@@ -342,7 +377,14 @@ def load_result(output: Path, partition_key: str, run_id: str) -> PartitionResul
 
 
 def latest_run(output: Path, partition_key: str) -> str | None:
-    """Return the run id of the newest performance table of a partition, or None."""
+    """Return the run id of the newest performance table of a partition, or None.
+
+    A run says that it is the newest; no clock is asked where one has said so.
+    """
     folder = output / table_folder("performance", partition_key)
+    with contextlib.suppress(OSError, ValueError):
+        run_id = (output / _latest_path(partition_key)).read_text(encoding="utf-8")
+        if (folder / f"{run_id}.parquet").is_file():
+            return run_id
     found = sorted(folder.glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
     return found[-1].stem if found else None

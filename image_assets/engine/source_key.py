@@ -39,3 +39,15 @@ def to_path(source_key: str) -> str:
 def is_safe(source_key: str) -> bool:
     """Tell whether no segment of the key is empty, ``.`` or ``..``."""
     return all(segment not in ("", ".", "..") for segment in source_key.split("/"))
+
+
+def printable(text: str) -> str:
+    """Return a sentence with names in it as one line that does nothing to a terminal or a reader.
+
+    Control characters, line separators and marks that turn the direction of writing around become
+    ``\\xNN`` and ``\\uNNNN``. For people only: a key is shown so, never stored.
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

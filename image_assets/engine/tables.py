@@ -64,6 +64,7 @@ _RENDITION_COLUMNS: Final[list[tuple[str, pa.DataType]]] = [
     ("colour_note", _TEXT),
     ("note", _TEXT),
     ("attempts", _INT),
+    ("failing_since_run", _TEXT),
     ("larger_than_source", _BOOL),
     ("placeholder", _TEXT),
     ("colour", _TEXT),
@@ -121,6 +122,10 @@ VARIANTS: Final = _schema(
 )
 
 
+class DamagedError(RunError):
+    """A table cannot be read; its message names the file."""
+
+
 class NewerSchemaError(RunError):
     """A newer version of this project wrote the table; nothing of it is touched."""
 
@@ -149,7 +154,8 @@ def write(store: LocalStore, path: str, table: pa.Table) -> None:
         RunError: The machine refuses; the path is named.
     """
     with store.publishing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        # With checksums, so that flipped bits are damage and not another value.
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read(path: Path, schema: pa.Schema | None = None) -> pa.Table:
@@ -161,21 +167,44 @@ def read(path: Path, schema: pa.Schema | None = None) -> pa.Table:
 
     Raises:
         NewerSchemaError: A newer version wrote it.
-        RunError: The file is damaged.
+        DamagedError: The file is damaged.
     """
     try:
         # Not read_table(): that imports pyarrow.dataset and with it pandas, a second of start-up.
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
-    except (OSError, pa.ArrowException) as error:
-        raise RunError(f"Expected a whole parquet file, received {error} ({path}).") from error
-    version = int((table.schema.metadata or {}).get(b"schema_version", b"0"))
+            if not _counts_agree(file.metadata):
+                raise ValueError("numbers of rows that differ")
+        version = int((table.schema.metadata or {}).get(b"schema_version", b"0"))
+    except (OSError, pa.ArrowException, ValueError) as error:  # ValueError: names are no text
+        raise DamagedError(f"Expected a whole parquet file, received {error} ({path}).") from error
     if version > SCHEMA_VERSION:
         raise NewerSchemaError(
             f"Expected schema_version of at most {SCHEMA_VERSION}, received {version} ({path}); "
             "a newer image_assets wrote it."
         )
-    return table if schema is None else _migrated(table, schema)
+    if schema is None:
+        return table
+    lacking = [name for name in schema.names if name not in table.schema.names]
+    if version == SCHEMA_VERSION and lacking:
+        # The pages have checksums, the names of the columns have none.
+        raise DamagedError(f"Expected a column {lacking[0]!r}, received none ({path}).")
+    try:
+        return _migrated(table, schema)
+    except (pa.ArrowException, TypeError) as error:
+        raise DamagedError(
+            f"Expected the columns of this table, received {error} ({path})."
+        ) from error
+
+
+def _counts_agree(metadata: pq.FileMetaData) -> bool:
+    """Whether all that a file says of its number of rows is the same: no checksum covers that."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    return metadata.num_rows == sum(group.num_rows for group in groups) and all(
+        group.column(index).num_values == group.num_rows
+        for group in groups
+        for index in range(group.num_columns)
+    )
 
 
 def _migrated(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -1,10 +1,13 @@
-"""Turn an image upright by its EXIF orientation, once."""
+"""Turn an image upright, once: by EXIF, else by XMP, unless the decoder has done it."""
+
+import re
+from typing import Final
 
 from PIL import Image
 
-_ORIENTATION_TAG = 0x0112
+_ORIENTATION_TAG: Final = 0x0112
 
-_TRANSPOSE = {
+_TRANSPOSE: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -14,14 +17,48 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# As attribute or as element, in either kind of quotes; a number of two digits is none.
+_XMP_ORIENTATION: Final = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|\s*>)\s*([1-8])\s*[\"'<]")
+_XMP_KEYS: Final = ("xmp", "XML:com.adobe.xmp")
+_EXIF_KEYS: Final = ("exif", "Raw profile type exif")
+
+# Pillow turns a TIFF while it decodes (its tag, else XMP); libheif turns by irot and imir.
+_TURNED_BY_DECODER: Final = frozenset({"TIFF", "HEIF"})
+
 
 def read_orientation(image: Image.Image) -> int:
-    """Return the EXIF (or XMP) orientation, 1 to 8; 1 where it is missing, broken or unknown."""
-    try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # EXIF is parsed in Python: whatever breaks it, it is only metadata
+    """Return the orientation that is still to be undone, 1 to 8.
+
+    EXIF wins over XMP, as in every browser; XMP counts where EXIF states nothing valid. AVIF's
+    irot and imir alone count there (the plugin hands them on as EXIF, whatever EXIF itself says);
+    a JPEG XL that is no packed JPEG comes upright. Missing, broken or unknown is 1.
+
+    Args:
+        image: Decoded; still the opened object.
+    """
+    if image.format in _TURNED_BY_DECODER:
         return 1
-    return value if isinstance(value, int) and value in _TRANSPOSE else 1
+    if image.format == "JXL" and not getattr(image, "jpeg", False):
+        return 1
+    try:
+        # On an image with the EXIF block alone: Pillow mixes XMP in where the tag is absent.
+        bare = Image.new("1", (1, 1))
+        bare.info = {key: image.info[key] for key in _EXIF_KEYS if key in image.info}
+        value = bare.getexif().get(_ORIENTATION_TAG)
+    except Exception:  # EXIF is parsed in Python: whatever breaks it, it is only metadata
+        value = None
+    if isinstance(value, int) and (value == 1 or value in _TRANSPOSE):
+        return value
+    return 1 if image.format == "AVIF" else _xmp_orientation(image)
+
+
+def _xmp_orientation(image: Image.Image) -> int:
+    for packet in (image.info.get(key) for key in _XMP_KEYS):
+        raw = packet.encode("utf-8", "replace") if isinstance(packet, str) else packet
+        match = _XMP_ORIENTATION.search(raw) if isinstance(raw, bytes) else None
+        if match:
+            return int(match[1])
+    return 1
 
 
 def swaps_sides(orientation: int) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from image_assets.engine import memory
 from image_assets.engine.codecs import codec_versions, prepare_pillow
+from image_assets.engine.cost import guard_bytes
 from image_assets.engine.errors import RunError
 from image_assets.engine.render import RenderSetup, SourceTask, TooDearError, render_source
 
@@ -68,10 +69,13 @@ def serve(connection: Connection) -> None:
 def _serve_chunk(connection: Connection, chunk: Chunk, setup: RenderSetup) -> None:
     before = memory.resident_bytes()
     memory.reset_peak()
+    growth_bytes = guard_bytes(chunk.grant_bytes, setup.policy.avif_threads)
     for index, task in enumerate(chunk.tasks):
         connection.send(("start", index))
         try:
-            result = render_source(task, setup, chunk.grant_bytes)
+            # A decoder that eats memory is refused it, and its image fails alone.
+            with memory.data_limit(growth_bytes):
+                result = render_source(task, setup, chunk.grant_bytes)
         except TooDearError as error:
             connection.send(("defer", index, error.cost_bytes))
             continue
@@ -97,6 +101,7 @@ def main(descriptor: int) -> None:
     # Ctrl-C reaches the whole foreground group; the parent decides what becomes of a worker.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     memory.die_with_parent()
+    memory.die_first()
     memory.limit_arenas()
     warnings.simplefilter("ignore")
     with Connection(descriptor) as connection:

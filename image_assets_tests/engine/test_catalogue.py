@@ -1,3 +1,4 @@
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from image_assets.engine.catalogue import (
     build_catalogue,
     read_catalogue,
 )
-from image_assets.engine.errors import RunError
+from image_assets.engine.errors import RunError, SettingError
 from image_assets_tests.photographs import save_photograph
 
 DAY = "2015-01-02"
@@ -88,11 +89,87 @@ def test_a_missing_folder_ends_the_run_and_keeps_the_last_catalogue(
     assert read_catalogue(output, DAY) == rows
 
 
-def test_links_and_fifos_are_no_sources(source: Path, output: Path) -> None:
+def test_links_and_fifos_are_rows_that_say_so(source: Path, output: Path) -> None:
     photo = save_photograph(source / "a.jpg")
     (source / "link.jpg").symlink_to(photo)
     os.mkfifo(source / "fifo.jpg")
-    assert list(by_key(build_catalogue(source, output, DAY))) == ["a.jpg"]
+    found = by_key(build_catalogue(source, output, DAY))
+    assert {key: (row.status, row.reason) for key, row in found.items()} == {
+        "a.jpg": ("found", None),
+        "fifo.jpg": ("rejected", "not_a_file"),
+        "link.jpg": ("rejected", "link"),
+    }
+    assert str(photo) in (found["link.jpg"].message or "")
+    followed = by_key(build_catalogue(source, output, DAY, follow_links=True))
+    assert (followed["link.jpg"].status, followed["link.jpg"].size_bytes) == (
+        "found",
+        photo.stat().st_size,
+    )
+    again = by_key(build_catalogue(source, output, DAY))
+    assert again["link.jpg"].status == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "words"),
+    [
+        (b"", "empty", "empty"),
+        (b"<!DOCTYPE html><title>404</title>", "not_an_image", "HTML"),
+        (b"version https://git-lfs.github.com/spec/v1", "unsupported_format", "Git LFS"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unsupported_format", "SVG"),
+        (b"\0\0\0\x18ftypisom\0\0\2\0", "unsupported_format", "video"),
+        (b"%PDF-1.7", "unsupported_format", "PDF"),
+        (bytes(range(256)) * 5000, "not_an_image", "no image format"),
+    ],
+)
+def test_a_rejected_file_has_its_reason_a_sentence_its_size_and_its_sha256(
+    source: Path, output: Path, data: bytes, reason: str, words: str
+) -> None:
+    (source / "photo.jpg").write_bytes(data)
+    (row,) = build_catalogue(source, output, DAY)
+    assert (row.status, row.reason, row.size_bytes) == ("rejected", reason, len(data))
+    assert words in (row.message or "")
+    assert row.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_a_rejected_file_is_looked_at_again_but_not_hashed_again(
+    source: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "photo.xyz").write_bytes(b"a format of tomorrow")
+    (first,) = build_catalogue(source, output, DAY)
+
+    def refuse(*_: object) -> str:
+        raise AssertionError("hashed again")
+
+    monkeypatch.setattr("image_assets.engine.store.LocalStore.sha256", refuse)
+    assert build_catalogue(source, output, DAY) == [first]
+    # A decoder has come.
+    monkeypatch.setattr("image_assets.engine.catalogue.sniff", lambda _prefix: "XYZ")
+    (row,) = build_catalogue(source, output, DAY)
+    assert (row.status, row.source_format) == ("found", "XYZ")
+
+
+def test_the_output_of_a_run_below_the_source_is_refused_by_name(
+    source: Path, output: Path
+) -> None:
+    save_photograph(source / "a.jpg")
+    foreign = source / "backup" / "renditions of last year"
+    (foreign / "tables").mkdir(parents=True)
+    (foreign / "tables" / "layout.json").write_text("{}")
+    with pytest.raises(SettingError, match="renditions of last year"):
+        build_catalogue(source, output, DAY)
+    assert read_catalogue(output, DAY) is None
+
+
+def test_the_output_of_a_run_is_not_reached_through_a_followed_link(
+    source: Path, output: Path
+) -> None:
+    save_photograph(source / "a.jpg")
+    (output / "tables").mkdir(parents=True)
+    (output / "tables" / "layout.json").write_text("{}")
+    (source / "shared").symlink_to(output)
+    assert by_key(build_catalogue(source, output, DAY))["shared"].reason == "link"
+    with pytest.raises(SettingError, match="shared"):
+        build_catalogue(source, output, DAY, follow_links=True)
 
 
 def test_a_file_of_the_same_size_and_date_is_not_looked_at_again(

@@ -8,8 +8,10 @@ from image_assets.engine.doctor import (
     codec_findings,
     diagnose,
     disk_finding,
+    format_findings,
     handle_finding,
     memory_finding,
+    plugin_findings,
 )
 from image_assets.engine.machine import Machine
 from image_assets.engine.plan import make_plan
@@ -68,6 +70,37 @@ def test_a_missing_codec_of_pillows_is_a_problem_with_advice(codec: str, name: s
     assert codec in found[name].value
     assert found[name].advice
     assert sum(finding.status != "ok" for finding in found.values()) == 1
+
+
+def test_optional_formats_are_said_to_be_there_or_not_and_neither_is_wrong() -> None:
+    there = {finding.name: finding for finding in plugin_findings({"HEIF": True, "JXL": True})}
+    assert there["heic"].value.startswith("HEIC sources: read, pillow-heif ")
+    assert there["jpeg xl"].value.startswith("JPEG XL sources and renditions: read and written, ")
+    absent = {finding.name: finding for finding in plugin_findings({"HEIF": False, "JXL": False})}
+    assert absent["heic"].value == "HEIC sources: not read; pip install 'image-assets[heic]'"
+    assert absent["jpeg xl"].value == (
+        "JPEG XL sources and renditions: not read or written; pip install 'image-assets[jxl]'"
+    )
+    assert {finding.status for finding in (*there.values(), *absent.values())} == {"ok"}
+
+
+def test_a_format_of_the_settings_that_nothing_makes_is_a_problem() -> None:
+    assert format_findings(("avif", "webp", "jpeg"), ALL) == []
+    [finding] = format_findings(("avif", "jxl"), ALL)
+    assert (finding.name, finding.status) == ("format jxl", "problem")
+    assert "image-assets[jxl]" in finding.advice
+
+
+def test_a_settings_file_that_cannot_be_read_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("formats = [")
+    monkeypatch.setenv("IMAGE_ASSETS_SETTINGS", str(path))
+    finding = next(finding for finding in diagnose() if finding.name == "settings file")
+    assert finding.status == "problem"
+    assert "valid TOML" in finding.value
+    assert "IMAGE_ASSETS_SETTINGS" in finding.advice
 
 
 @pytest.mark.parametrize("available_bytes", [0, 100_000_000, 267_499_999])

@@ -1,8 +1,11 @@
+import dataclasses
 import os
 import shutil
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
@@ -11,14 +14,17 @@ from image_assets.engine import tables
 from image_assets.engine.errors import RunError, SettingError
 from image_assets.engine.layout import Layout
 from image_assets.engine.lease import hold_lease
+from image_assets.engine.ledger import LedgerWriter
 from image_assets.engine.monitor import Progress
 from image_assets.engine.partition import (
     check_folders,
     compress_partition,
     compress_shard,
+    list_sources,
     plan_partition,
     publish_partition,
 )
+from image_assets.engine.result import RunRows
 from image_assets.samples import display_p3_profile
 from image_assets_tests.libraries import DAY, FILES, Library, changed, files_of, listing
 from image_assets_tests.photographs import encode_photograph, save_photograph
@@ -643,19 +649,103 @@ def test_a_partition_that_another_run_holds_is_refused_with_one_sentence(
     assert library.compress().counts.written == 6
 
 
-def test_a_damaged_ledger_part_is_reported_and_what_it_said_made_again(library: Library) -> None:
-    library.fill(2)
+@pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "bit", "gone"])
+def test_a_damaged_ledger_is_rebuilt_from_what_can_be_verified(
+    library: Library, damage: str
+) -> None:
+    """On disk afterwards: the same files, a whole ledger, the damaged part set aside."""
+    keys = library.fill(4)
     library.compress()
-    first = library.rendition_bytes()
+    first, before = library.rendition_bytes(), library.identities()
     [part] = (library.output / "tables/ledger" / DAY).glob("part-*.parquet")
-    os.truncate(part, part.stat().st_size // 2)
+    data = part.read_bytes()
+    if damage == "gone":
+        part.unlink()
+    else:
+        part.write_bytes(
+            {
+                "cut": data[: len(data) // 2],
+                "garbage": b"PAR1" + bytes(1000) + b"PAR1",
+                "empty": b"",
+                "bit": data[:900] + bytes([data[900] ^ 1]) + data[901:],
+            }[damage]
+        )
+    # Bytes that are not what a run recorded, though of the same length: nobody may trust them.
+    touched = library.folder_of(keys[0]) / "full.webp"
+    touched.write_bytes(touched.read_bytes()[:-1] + b"?")
+    (library.folder_of(keys[1]) / "thumbnail.jpg").unlink()
 
     result = library.compress()
 
-    assert result.counts.written == 12
-    assert any(part.name in message for message in result.messages)
+    [message] = result.messages
+    assert "22 renditions are taken back" in message
+    assert "2 are made again" in message
+    assert (result.counts.skipped, result.counts.written) == (22, 2)
     assert library.rendition_bytes() == first
-    assert library.compress().counts.skipped == 12
+    assert len(changed(before, library.identities())) == 2
+    damaged = list((library.output / "tables/ledger" / DAY).glob("*.damaged"))
+    assert len(damaged) == (0 if damage == "gone" else 1)
+    again = library.compress()
+    assert (again.counts.skipped, again.messages) == (24, [])
+
+
+def test_what_a_damaged_part_may_have_replaced_is_not_trusted_either(library: Library) -> None:
+    library.fill(2)
+    library.compress()
+    library.compress({"full_webp_quality": 60})
+    [part] = (library.output / "tables/ledger" / DAY).glob("part-*.parquet")
+    part.write_bytes(b"")
+    older = tables.read(
+        sorted((library.output / "tables/outcomes" / DAY).glob("*/renditions-*.parquet"))[0],
+        tables.OUTCOMES,
+    )
+    LedgerWriter(library.output, DAY, "older", 1, 0).append(older.to_pylist())
+
+    result = library.compress()
+
+    assert result.counts.written == 2, "the older part speaks of files that are others by now"
+    assert {row["quality"] for row in _of(library.rows(result), "full", "webp")} == {80}
+
+
+def _of(rows: RunRows, variant: str, format_name: str) -> list[dict[str, Any]]:
+    return [
+        row
+        for row in rows.renditions.to_pylist()
+        if (row["variant"], row["format"]) == (variant, format_name)
+    ]
+
+
+@pytest.mark.parametrize("table", ["catalogue", "variants"])
+def test_a_damaged_table_beside_the_ledger_is_written_anew(library: Library, table: str) -> None:
+    library.fill(2)
+    library.compress()
+    path = library.output / f"tables/{table}/{DAY}.parquet"
+
+    def said() -> list[tuple[Any, ...]]:
+        rows = tables.read(path).drop_columns(["resize_ms"] if table == "variants" else [])
+        return sorted(tuple(row.values()) for row in rows.to_pylist())
+
+    before = said()
+    path.write_bytes(b"PAR1 no more")
+
+    for formats in (("webp",), ("avif", "jpeg", "webp")):
+        assert library.compress(formats=formats).counts.written == 0
+        assert said() == before
+
+
+def test_verify_reads_renditions_too_and_makes_again_what_was_changed(library: Library) -> None:
+    keys = library.fill(2)
+    library.compress()
+    first = library.rendition_bytes()
+    touched = library.folder_of(keys[0]) / "full.avif"
+    touched.write_bytes(touched.read_bytes()[:-1] + b"?")
+    assert library.compress().counts.written == 0, "of the recorded size, it is not read"
+
+    result = library.compress({"verify": True})
+
+    assert f"{keys[0]}/full/avif" in library.by_status(result)["written"]
+    assert not any(name.startswith(keys[1]) for name in library.by_status(result)["written"])
+    assert library.rendition_bytes() == first
 
 
 def test_finished_chunks_are_kept_when_the_run_ends_early(library: Library) -> None:
@@ -669,8 +759,8 @@ def test_finished_chunks_are_kept_when_the_run_ends_early(library: Library) -> N
         library.compress({"max_workers": 1, "chunk_size": 2}, on_progress=stop)
 
     again = library.compress()
-    assert again.counts.skipped == 4 * 6, "two chunks were finished, the third was under way"
-    assert again.counts.written == 4 * 6
+    assert again.counts.skipped == 5 * 6, "two chunks, and what the third had finished"
+    assert again.counts.written == 3 * 6
 
 
 @pytest.mark.parametrize(
@@ -684,6 +774,12 @@ def test_finished_chunks_are_kept_when_the_run_ends_early(library: Library) -> N
         ("output/source", "output", "outside the output"),
         ("source", "file", "an output folder"),
         ("source", "file/output", "can be written"),
+        ("other/renditions/2015-06-01", "output", "a source folder of originals.*other"),
+        ("other", "output", "a source folder of originals"),
+        ("renditions by link", "output", "a source folder of originals"),
+        ("source", "other/below", "outside the output .*other"),
+        ("source", "originals", "an empty folder or an output of image_assets.*'a.jpg' and 1 more"),
+        ("source", "originals by link", "an empty folder or an output of image_assets"),
     ],
 )
 def test_folders_that_cannot_work_are_refused_before_anything_is_written(
@@ -691,6 +787,13 @@ def test_folders_that_cannot_work_are_refused_before_anything_is_written(
 ) -> None:
     save_photograph(tmp_path / "source/a.jpg", (48, 32))
     save_photograph(tmp_path / "output/source/a.jpg", (48, 32))
+    for name in ("a.jpg", "b.jpg"):
+        save_photograph(tmp_path / "originals" / name, (48, 32))
+    save_photograph(tmp_path / "other/renditions/2015-06-01/a.jpg/full.jpg", (48, 32))
+    (tmp_path / "other/tables").mkdir()
+    (tmp_path / "other/tables/layout.json").write_text("{}")
+    (tmp_path / "renditions by link").symlink_to(tmp_path / "other/renditions")
+    (tmp_path / "originals by link").symlink_to(tmp_path / "originals")
     (tmp_path / "link").symlink_to(tmp_path / "source")
     (tmp_path / "file").write_text("a file")
     before = listing(tmp_path)
@@ -700,6 +803,53 @@ def test_folders_that_cannot_work_are_refused_before_anything_is_written(
 
     assert "\n" not in str(caught.value)
     assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["lost+found", ".hidden", "web", "renditions", "tables"])
+def test_an_output_may_hold_what_a_disk_or_a_run_puts_there(library: Library, name: str) -> None:
+    (library.output / name).mkdir(parents=True)
+    check_folders(library.source, library.output)
+
+
+def test_an_output_of_ours_may_hold_what_a_person_adds(library: Library) -> None:
+    library.fill(1)
+    library.compress()
+    (library.output / "README.txt").write_text("Renditions. Do not edit.")
+    assert library.compress().counts.skipped == 6
+
+
+def test_a_day_that_is_a_link_to_renditions_is_refused(library: Library, tmp_path: Path) -> None:
+    other = Library.below(tmp_path, "other ")
+    other.fill(1)
+    other.compress()
+    (library.source / DAY).symlink_to(other.output / "renditions" / DAY)
+    with pytest.raises(SettingError, match=r"a source folder of originals.*other output"):
+        compress_partition(dataclasses.replace(library.job(), layout=Layout("%Y-%m-%d")))
+
+
+def test_runs_that_begin_at_once_do_not_disturb_each_other_at_the_checks(
+    library: Library,
+) -> None:
+    library.fill(3)
+    failures: list[BaseException] = []
+
+    def check() -> None:
+        try:
+            for _ in range(20):
+                check_folders(library.source, library.output)
+                list_sources(library.job())
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=check) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert [row.source_key for row in list_sources(library.job())] == ["00.jpg", "01.jpg", "02.jpg"]
+    assert list(library.output.rglob("*.tmp")) == []
 
 
 def test_a_memory_budget_below_one_image_is_a_wrong_setting(library: Library) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,9 @@ def orphans_of(job: PartitionJob, ledger: Ledger, catalogue: list[CatalogueRow])
 def prune(
     job: PartitionJob, ledger: Ledger, catalogue: list[CatalogueRow], root: Path | None = None
 ) -> int:
+    if job.source.is_dir():
+        for row in catalogue:
+            (job.source / row.source_key).touch()
     orphans = orphans_of(job, ledger, catalogue)
     return prune_orphans(job, root or job.source, ledger, catalogue, orphans)
 
@@ -92,6 +96,55 @@ def test_only_selected_formats_are_removed(job: PartitionJob, tmp_path: Path) ->
     assert prune(avif_only, ledger, catalogue_of(*range(9))) == 1
     assert before - files(job) == {"9.jpg/full.avif"}
     assert ("9.jpg", "full", "webp") in ledger.rows
+
+
+def test_a_folder_that_is_emptied_goes_with_what_a_killed_run_left_in_it(
+    job: PartitionJob,
+) -> None:
+    ledger = ledger_of(job, 10)
+    root = job.output / "renditions" / DAY
+    (root / "9.jpg/.full.avif.tmp").write_bytes(b"half")
+    nested = ("sub/deeper/x.jpg", "full", "avif")
+    path = job.output / rendition_path(DAY, *nested)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"picture")
+    kept = root / "9.jpg/other.jpg/full.avif"  # of a source below a folder of that name
+    kept.parent.mkdir()
+    kept.write_bytes(b"picture")
+    ledger.rows[nested] = {"status": "written", "size_bytes": 7}
+    forced = dataclasses.replace(job, preset=dataclasses.replace(job.preset, prune_force=True))
+    assert prune(forced, ledger, catalogue_of(*range(8))) == 5
+    assert not (root / "8.jpg").exists()
+    assert not (root / "sub").exists()
+    assert list((root / "9.jpg").iterdir()) == [kept.parent]
+    assert kept.exists()
+
+
+def test_a_source_that_came_back_since_the_listing_is_no_orphan(job: PartitionJob) -> None:
+    ledger = ledger_of(job, 20)
+    (job.source / "19.jpg").touch()  # mounted again after an old listing
+    before = files(job)
+    assert prune(job, ledger, catalogue_of(*range(18))) == 2
+    assert before - files(job) == {"18.jpg/full.avif", "18.jpg/full.webp"}
+
+
+def test_an_empty_mount_point_under_an_old_listing_stops_it_even_by_force(
+    job: PartitionJob, tmp_path: Path
+) -> None:
+    forced = make_job(tmp_path, prune_force=True)
+    ledger, catalogue = ledger_of(job, 10), catalogue_of(*range(9))
+    before = files(job)
+    orphans = orphans_of(job, ledger, catalogue)
+    with pytest.raises(RunError, match="none of the sources that were listed is there any more"):
+        prune_orphans(forced, job.source, ledger, catalogue, orphans)
+    assert files(job) == before
+
+
+def test_a_tenth_is_counted_of_what_is_selected(job: PartitionJob, tmp_path: Path) -> None:
+    ledger = ledger_of(job, 10)
+    avif_only = make_job(tmp_path, formats=("avif",))
+    with pytest.raises(RunError, match="2 of 10 renditions would go"):
+        prune(avif_only, ledger, catalogue_of(*range(8)))
 
 
 def test_a_missing_source_folder_stops_it(job: PartitionJob) -> None:

@@ -1,7 +1,9 @@
 import hashlib
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import blurhash
 import pytest
@@ -25,6 +27,7 @@ from image_assets_tests.photographs import (
     COPYRIGHT,
     GPS_MARK,
     camera_exif,
+    drawing,
     picture,
     save_photograph,
 )
@@ -301,3 +304,86 @@ def test_clear_parts_count_as_white_in_the_colour() -> None:
     assert describe(Image.new("RGBA", (40, 20), (0, 0, 0, 0)))[1] == "#ffffff"
     assert describe(Image.new("RGB", (40, 20), "#336699"))[1] == "#336699"
     assert describe(Image.new("RGB", (1, 1), "#000000"))[1] == "#000000"
+
+
+def _rows_of(result: SourceResult) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["variant"], row["format"]): row for row in result.outcomes}
+
+
+def test_a_row_says_what_the_picture_was_taken_for_and_what_was_made_of_it(
+    library: Library,
+) -> None:
+    drawing((400, 300)).save(library.source / "a.png")
+    save_photograph(library.source / "b.jpg")
+
+    graphic = _rows_of(_render(library, "a.png"))
+    photograph = _rows_of(_render(library, "b.jpg"))
+
+    assert {row["content"] for row in graphic.values()} == {"graphic"}
+    assert {row["content"] for row in photograph.values()} == {"photograph"}
+    webp, avif = graphic["full", "webp"], graphic["full", "avif"]
+    assert (webp["lossless"], webp["native_quality"], webp["quality"]) == (True, 100, 80)
+    assert (avif["encoder"], avif["lossless"]) == ("aom", False)
+    assert not any(row["lossless"] for row in photograph.values())
+
+
+def test_with_graphics_off_a_drawing_is_encoded_as_a_photograph(library: Library) -> None:
+    drawing((400, 300)).save(library.source / "a.png")
+
+    rows = _rows_of(_render(library, "a.png", {"graphics": False}))
+
+    assert {row["content"] for row in rows.values()} == {"photograph"}
+    assert rows["full", "avif"]["encoder"] == "svt"
+    assert not rows["full", "webp"]["lossless"]
+
+
+def test_a_rendition_larger_than_its_source_of_the_same_size_is_marked(library: Library) -> None:
+    buffer = io.BytesIO()
+    picture((200, 140)).save(buffer, "WEBP", quality=1)
+    (library.source / "a.webp").write_bytes(buffer.getvalue())
+
+    rows = _rows_of(_render(library, "a.webp", {"full_jpeg_quality": 95}))
+
+    full, small = rows["full", "jpeg"], rows["thumbnail", "jpeg"]
+    assert full["size_bytes"] > len(buffer.getvalue())
+    assert full["larger_than_source"]
+    assert small["width_px"] < 200
+    assert not small["larger_than_source"], "fewer pixels: not the same picture"
+
+
+def test_two_variants_of_the_same_size_are_both_there_and_nothing_is_enlarged(
+    library: Library,
+) -> None:
+    save_photograph(library.source / "a.jpg", (100, 60))
+
+    rows = _rows_of(_render(library, "a.jpg", {"full_px": 1024, "thumbnail_px": 150}))
+
+    assert {(row["width_px"], row["height_px"]) for row in rows.values()} == {(100, 60)}
+    assert set(library.rendition_paths()) == files_of("a.jpg")
+
+
+@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1), (2, 30_000)])
+def test_extreme_sides_become_at_least_one_pixel_in_every_format(
+    library: Library, size: tuple[int, int]
+) -> None:
+    Image.new("RGB", size, "#336699").save(library.source / "a.png")
+
+    rows = _rows_of(_render(library, "a.png"))
+
+    assert {row["status"] for row in rows.values()} == {"written"}
+    for (variant, _), row in rows.items():
+        longest = {"full": 1024, "thumbnail": 150}[variant]
+        assert (max(row["width_px"], row["height_px"]), min(row["width_px"], row["height_px"])) == (
+            longest,
+            1,
+        )
+
+
+def test_the_longest_side_that_may_be_asked_for_is_made_in_every_format(library: Library) -> None:
+    Image.new("L", (17_000, 6), 90).save(library.source / "a.png")
+
+    rows = _rows_of(_render(library, "a.png", {"full_px": 16_383, "avif_speed": 10}))
+
+    for format_name in ("avif", "webp", "jpeg"):
+        row = rows["full", format_name]
+        assert (row["status"], row["width_px"]) == ("written", 16_383), row["message"]

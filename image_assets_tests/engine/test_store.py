@@ -1,16 +1,20 @@
 import errno
+import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from image_assets.engine.errors import RunError
-from image_assets.engine.store import ChangedWhileReadError, Entry, LocalStore
+from image_assets.engine.reasons import Reason
+from image_assets.engine.store import ChangedWhileReadError, Entry, LocalStore, remove_temporary
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -169,8 +173,122 @@ def strange(tmp_path: Path) -> Path:
     return folder
 
 
-def test_links_and_fifos_are_not_listed(strange: Path) -> None:
-    assert [entry.path for entry in LocalStore(strange).list()] == ["photo.jpg"]
+def entries(folder: Path, *, follow_links: bool = False) -> dict[str, tuple[str | None, int]]:
+    """Reason and size of everything listed."""
+    found = list(LocalStore(folder, follow_links=follow_links).list())
+    assert len(found) == len({entry.path for entry in found}), "each once"
+    assert all((entry.reason is None) == (entry.problem is None) for entry in found)
+    return {entry.path: (entry.reason, entry.size_bytes) for entry in found}
+
+
+def test_links_and_fifos_are_entries_that_say_what_they_are(strange: Path) -> None:
+    found = {entry.path: entry for entry in LocalStore(strange).list()}
+    assert {path: entry.reason for path, entry in found.items()} == {
+        "dangling.jpg": Reason.LINK,
+        "fifo.jpg": Reason.NOT_A_FILE,
+        "link.jpg": Reason.LINK,
+        "loop": Reason.LINK,
+        "photo.jpg": None,
+    }
+    assert found["link.jpg"].problem == (
+        "It is a link to photo.jpg, and links are not followed (follow_links does)."
+    )
+    assert found["fifo.jpg"].problem == "It is a named pipe, not a file, and was not opened."
+
+
+def test_links_are_followed_where_that_is_asked_for_and_loops_are_cut(
+    strange: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "deeper").mkdir(parents=True)
+    (elsewhere / "deeper" / "a.jpg").write_bytes(b"elsewhere")
+    (elsewhere / "deeper" / "back").symlink_to(elsewhere)
+    (strange / "folder").symlink_to(elsewhere)
+    (strange / "itself.jpg").symlink_to("itself.jpg")
+    (strange / "pipe.jpg").symlink_to("fifo.jpg")
+    assert entries(strange, follow_links=True) == {
+        "dangling.jpg": (Reason.LINK, len("nowhere.jpg")),
+        "fifo.jpg": (Reason.NOT_A_FILE, 0),
+        "folder/deeper/a.jpg": (None, 9),
+        "folder/deeper/back": (Reason.LINK, 0),
+        "itself.jpg": (Reason.LINK, len("itself.jpg")),
+        "link.jpg": (None, 5),
+        "loop": (Reason.LINK, 0),
+        "photo.jpg": (None, 5),
+        "pipe.jpg": (Reason.NOT_A_FILE, 0),
+    }
+    store = LocalStore(strange, follow_links=True)
+    assert store.read("link.jpg").data == b"photo"
+    assert store.read("folder/deeper/a.jpg").data == b"elsewhere"
+    with pytest.raises(OSError, match="not a regular file"):
+        store.read("pipe.jpg")
+
+
+def test_sockets_and_devices_are_entries_and_never_opened(tmp_path: Path) -> None:
+    os.mknod(tmp_path / "socket.jpg", stat.S_IFSOCK | 0o600)
+    kinds = {"socket.jpg": "a socket"}
+    if os.getuid() == 0:
+        os.mknod(tmp_path / "device.jpg", stat.S_IFCHR | 0o600, os.makedev(1, 5))  # /dev/zero
+        kinds["device.jpg"] = "a device"
+    found = {entry.path: entry.problem for entry in LocalStore(tmp_path).list()}
+    assert found == {
+        path: f"It is {kind}, not a file, and was not opened." for path, kind in kinds.items()
+    }
+
+
+def test_hard_links_are_files(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"photo")
+    (tmp_path / "b.jpg").hardlink_to(tmp_path / "a.jpg")
+    assert entries(tmp_path) == {"a.jpg": (None, 5), "b.jpg": (None, 5)}
+
+
+@pytest.fixture
+def bottomless(tmp_path: Path) -> Iterator[Path]:
+    """A folder that pytest, which calls itself for each level, could not remove."""
+    folder = tmp_path / "bottomless"
+    folder.mkdir()
+    yield folder
+    subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def test_folders_may_lie_deeper_than_python_calls_itself_and_than_a_path_is_long(
+    bottomless: Path,
+) -> None:
+    deep, levels = bottomless, 0
+    while len(os.fspath(deep)) < 4000:
+        deep, levels = deep / "d", levels + 1
+    assert levels > 1900
+    store = LocalStore(bottomless)
+    store.publish("/".join(["d"] * levels) + "/a.jpg", b"photo")
+    # And beyond the longest path that the system takes, where only steps lead.
+    here = Path.cwd()
+    try:
+        os.chdir(deep)
+        for _ in range(150):
+            Path("d").mkdir()
+            os.chdir("d")
+    finally:
+        os.chdir(here)
+    good, beyond = store.list()
+    assert (good.path.count("/"), good.reason) == (levels, None)
+    assert (beyond.reason, beyond.problem) == (
+        Reason.UNREADABLE,
+        "The file cannot be read: File name too long.",
+    )
+
+
+def test_a_folder_may_be_refused_before_it_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    seen: list[Path] = []
+    list(LocalStore(tmp_path).list(seen.append))
+    assert seen == [tmp_path / "a", tmp_path / "a" / "b"]
+
+
+def test_a_file_is_hashed_in_pieces_and_links_are_not(strange: Path) -> None:
+    assert LocalStore(strange).sha256("photo.jpg") == hashlib.sha256(b"photo").hexdigest()
+    for name in ("link.jpg", "fifo.jpg"):
+        with pytest.raises(OSError, match=r"symbolic links|not a regular file"):
+            LocalStore(strange).sha256(name)
 
 
 @pytest.mark.parametrize("name", ["link.jpg", "dangling.jpg", "fifo.jpg", "loop"])
@@ -212,7 +330,7 @@ for entry in LocalStore(Path(sys.argv[1])).list():
 """
     try:
         assert in_child(program, open_folder).splitlines() == [
-            "closed: folder cannot be listed: Permission denied",
+            "closed: The folder cannot be listed: Permission denied.",
             "photo.jpg: None",
         ]
     finally:
@@ -255,3 +373,68 @@ def test_a_file_in_the_way_of_a_folder_is_an_error_and_stays(tmp_path: Path) -> 
         store.publish("a/full.avif", b"picture")
     assert getattr(caught.value, "errno", errno.EEXIST) in (errno.EEXIST, errno.ENOTDIR)
     assert tree(tmp_path) == {"a": b"in the way"}
+
+
+def test_of_two_that_publish_one_path_at_once_each_is_whole(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    contents = [bytes([number]) * 200_000 for number in range(4)]
+    failures: list[BaseException] = []
+
+    def publish(content: bytes) -> None:
+        try:
+            for _ in range(10):
+                store.publish("same/path.bin", content)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=publish, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert store.read("same/path.bin").data in contents
+    assert set(tree(tmp_path)) == {"same/path.bin"}
+
+
+def test_what_a_killed_run_left_is_taken_over_and_nothing_of_it_stays(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    folder = tmp_path / "a"
+    folder.mkdir(parents=True)
+    (folder / ".x.tmp").write_bytes(b"longer than what follows")
+    store.publish("a/x", b"new")
+    assert store.read("a/x").data == b"new"
+    assert tree(tmp_path) == {"a/x": b"new"}
+
+
+def test_temporary_files_are_removed_but_those_in_use(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.publish("a/kept", b"1")
+    (tmp_path / "a/.left.tmp").touch()
+    with store.publishing("a/new") as temporary:
+        Path(temporary).write_bytes(b"2")
+        assert remove_temporary(tmp_path / "a") == 1
+    assert set(tree(tmp_path)) == {"a/kept", "a/new"}
+    assert remove_temporary(tmp_path / "none") == 0
+
+
+def test_a_file_that_was_written_to_since_it_was_read_has_changed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.publish("a", b"one")
+    content = store.read("a")
+    assert not store.has_changed("a", 3, content.mtime_ns)
+    (tmp_path / "a").write_bytes(b"two")
+    os.utime(tmp_path / "a", ns=(1, content.mtime_ns + 1))
+    assert store.has_changed("a", 3, content.mtime_ns)
+    store.delete("a")
+    assert not store.has_changed("a", 3, content.mtime_ns), "what was read of it was whole"
+
+
+@pytest.mark.parametrize("date_s", [-2_000_000_000, 0, 10_000_000_000])
+def test_a_date_that_no_table_holds_is_the_nearest(tmp_path: Path, date_s: int) -> None:
+    store = LocalStore(tmp_path)
+    store.publish("a", b"one")
+    os.utime(tmp_path / "a", (date_s, date_s))
+    [entry] = store.list()
+    assert entry.mtime_ns == store.read("a").mtime_ns
+    assert -(2**63) <= entry.mtime_ns < 2**63

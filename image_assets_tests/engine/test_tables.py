@@ -1,3 +1,4 @@
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,26 @@ assert tables.read(folder / "table.parquet").to_pylist()[0]["source_key"] == "a"
 assert "pandas" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=REPOSITORY, check=True)
+
+
+def test_a_flipped_bit_is_damage_and_never_another_value(tmp_path: Path) -> None:
+    rows = [
+        {"source_key": f"{n}.jpg", "variant": "full", "format": "avif", "status": "written",
+         "size_bytes": n, "sha256": f"{n:064x}", "source_mtime_ns": n * 10**15}
+        for n in range(40)
+    ]  # fmt: skip
+    tables.write(LocalStore(tmp_path), "a.parquet", tables.to_table(rows, tables.LEDGER))
+    path = tmp_path / "a.parquet"
+    data, before = path.read_bytes(), tables.read(path, tables.LEDGER)
+    moment = random.Random(1)  # noqa: S311 - positions, no secrets
+    damaged = 0
+    for _ in range(400):
+        position, bit = moment.randrange(len(data)), moment.randrange(8)
+        path.write_bytes(
+            data[:position] + bytes([data[position] ^ 1 << bit]) + data[position + 1 :]
+        )
+        try:
+            assert tables.read(path, tables.LEDGER).equals(before)  # bits that mean nothing
+        except tables.DamagedError:
+            damaged += 1
+    assert damaged > 200

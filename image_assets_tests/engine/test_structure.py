@@ -1,0 +1,241 @@
+import io
+import struct
+import time
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from image_assets.engine.structure import MAX_TEXT_BYTES, Structure, walk
+from image_assets_tests.bombs import (
+    flat_png,
+    gif_of,
+    jpeg_of_precision,
+    jpeg_of_scans,
+    png_chunk,
+    png_header,
+    raw_tiff,
+    text_bomb,
+    with_chunk,
+)
+from image_assets_tests.photographs import encode_photograph, picture
+
+
+def look(
+    format_name: str, data: bytes, *, max_scans: int = 100, max_frames: int = 5_000
+) -> Structure:
+    return walk(format_name, data, max_scans, max_frames)
+
+
+def moving(format_name: str, frames: int = 3, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    pictures = [picture((40, 30), seed=seed) for seed in range(frames)]
+    pictures[0].save(buffer, format_name, save_all=True, append_images=pictures[1:], **options)
+    return buffer.getvalue()
+
+
+WHOLE = {
+    "JPEG": encode_photograph(),
+    "JPEG progressive": encode_photograph(progressive=True),
+    "JPEG grey": encode_photograph(mode="L"),
+    "JPEG with restarts": encode_photograph(restart_marker_rows=1),
+    "PNG": encode_photograph((60, 40), format="PNG"),
+    "PNG moving": moving("PNG"),
+    "GIF": encode_photograph((60, 40), format="GIF"),
+    "GIF moving": moving("GIF"),
+    "WEBP": encode_photograph(format="WEBP"),
+    "WEBP moving": moving("WEBP"),
+    "TIFF": encode_photograph((60, 40), format="TIFF"),
+    "TIFF of pages": moving("TIFF"),
+    "AVIF": encode_photograph(format="AVIF"),
+    "BMP": encode_photograph((60, 40), format="BMP"),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_file_is_found_whole(name: str) -> None:
+    found = look(name.split()[0], WHOLE[name])
+    assert (found.truncated, found.broken, found.unsupported) == (None, None, None)
+    assert found.data == WHOLE[name] or name == "WEBP moving"  # whose alpha is put right
+
+
+@pytest.mark.parametrize("name", [name for name in WHOLE if not name.startswith(("JPEG", "TIFF"))])
+def test_a_file_cut_anywhere_is_found_truncated(name: str) -> None:
+    data = WHOLE[name]
+    cuts = {len(data) - 1, len(data) - 2, *(len(data) * n // 40 for n in range(1, 40))}
+    for cut in cuts:
+        assert look(name.split()[0], data[:cut]).truncated is not None, f"cut at {cut}"
+
+
+def test_a_file_may_go_on_behind_its_end() -> None:
+    for name in ("JPEG", "PNG", "GIF", "WEBP", "BMP"):
+        assert look(name, WHOLE[name] + b"what a camera or a person put there").truncated is None
+
+
+# -- JPEG ----------------------------------------------------------------------------------------
+
+
+def test_scans_are_counted_and_no_further_than_the_limit() -> None:
+    progressive = encode_photograph(progressive=True)
+    assert look("JPEG", encode_photograph()).scans == 1
+    assert look("JPEG", progressive).scans == 10
+    assert look("JPEG", jpeg_of_scans(progressive, 500)).scans == 101
+
+
+def test_scans_of_a_thumbnail_do_not_count() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = encode_photograph((16, 16), progressive=True).decode("latin-1")
+    assert look("JPEG", encode_photograph(exif=exif.tobytes())).scans == 1
+
+
+@pytest.mark.parametrize("name", ["JPEG", "JPEG progressive"])
+def test_an_end_filled_with_zeros_is_no_end(name: str) -> None:
+    data = WHOLE[name]
+    for cut in (len(data) // 2, len(data) - 20):
+        found = look("JPEG", data[:cut] + bytes(len(data) - cut))
+        assert found.truncated == "its end is filled with zeros"
+
+
+def test_two_files_run_together_are_not_one() -> None:
+    data = WHOLE["JPEG"]
+    found = look("JPEG", data[: len(data) // 2] + data)
+    assert found.truncated == "another image begins before this one has ended"
+
+
+def test_a_progressive_jpeg_closed_before_its_last_scans_is_truncated() -> None:
+    data = WHOLE["JPEG progressive"]
+    for scan in range(1, 9):
+        place = -1
+        for _ in range(scan + 1):
+            place = data.index(b"\xff\xda", place + 1)
+        found = look("JPEG", data[:place] + b"\xff\xd9")
+        # Luma has all its bits in the tenth scan only.
+        assert found.truncated == f"only {scan} of its scans are there"
+
+
+def test_samples_and_precision_are_read_from_the_header() -> None:
+    assert look("JPEG", encode_photograph(mode="L")).samples_per_pixel == 1
+    assert look("JPEG", encode_photograph(subsampling=2)).samples_per_pixel == 1.5
+    assert look("JPEG", encode_photograph(subsampling=0)).samples_per_pixel == 3
+    assert look("JPEG", jpeg_of_precision(WHOLE["JPEG"], 12)).precision_bits == 12
+
+
+@pytest.mark.parametrize(
+    ("marker", "kind"), [(0xC3, "lossless"), (0xC5, "hierarchical"), (0xC9, "arithmetic")]
+)
+def test_the_unusual_kinds_of_jpeg_are_told(marker: int, kind: str) -> None:
+    data = WHOLE["JPEG"]
+    place = data.index(b"\xff\xc0") + 1
+    assert look("JPEG", data[:place] + bytes([marker]) + data[place + 1 :]).jpeg_kind == kind
+
+
+# -- PNG -----------------------------------------------------------------------------------------
+
+
+def test_a_wrong_sum_of_image_data_is_told_and_one_of_metadata_is_passed_over() -> None:
+    data = bytearray(WHOLE["PNG"])
+    data[data.index(b"IDAT") + 20] ^= 1
+    assert "IDAT" in (look("PNG", bytes(data)).broken or "")
+    text = bytearray(png_chunk(b"tEXt", b"Comment\0hello"))
+    text[-1] ^= 1
+    found = look("PNG", with_chunk(WHOLE["PNG"], bytes(text)))
+    assert (found.broken, found.data) == (None, WHOLE["PNG"])
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_text_that_unpacks_to_too_much_is_left_out_and_the_rest_kept(kind: bytes) -> None:
+    bomb = text_bomb(kind, MAX_TEXT_BYTES + 1)
+    assert len(bomb) < 6_000
+    plain = png_chunk(b"tEXt", b"Title\0kept")
+    found = look("PNG", with_chunk(with_chunk(WHOLE["PNG"], bomb), plain))
+    assert found.data == with_chunk(WHOLE["PNG"], plain)
+    assert (found.truncated, found.broken) == (None, None)
+
+
+def test_many_texts_together_are_limited_too() -> None:
+    data = WHOLE["PNG"]
+    for _ in range(6):
+        data = with_chunk(data, text_bomb(b"zTXt", 1_000_000))
+    assert look("PNG", data).data.count(b"zTXt") == 4
+
+
+def test_a_png_of_a_million_chunks_ends_soon() -> None:
+    began = time.process_time()
+    found = look("PNG", png_header(8, 8) + png_chunk(b"teSt", b"") * 1_000_000)
+    assert found.truncated is not None
+    assert time.process_time() - began < 5
+
+
+# -- GIF, TIFF and others ------------------------------------------------------------------------
+
+
+def test_frames_of_a_gif_are_counted_and_no_further_than_the_limit() -> None:
+    assert look("GIF", gif_of(7)).frames == 7
+    began = time.process_time()
+    assert look("GIF", gif_of(1_000_000), max_frames=5_000).frames == 5_001
+    assert time.process_time() - began < 1
+
+
+def test_a_gif_without_its_end_mark_is_truncated() -> None:
+    assert look("GIF", gif_of(3)).truncated is None
+    assert look("GIF", gif_of(3, is_ended=False)).truncated == "its end mark is missing"
+
+
+def test_pages_of_a_tiff_are_counted_and_a_loop_of_them_ends() -> None:
+    data = WHOLE["TIFF of pages"]
+    assert look("TIFF", data).frames == 3
+    with Image.open(io.BytesIO(WHOLE["TIFF"])) as image:
+        first = struct.unpack("<I", WHOLE["TIFF"][4:8])[0]
+        entries = struct.unpack_from("<H", WHOLE["TIFF"], first)[0]
+        assert image.n_frames == 1
+    place = first + 2 + 12 * entries
+    looped = WHOLE["TIFF"][:place] + struct.pack("<I", first) + WHOLE["TIFF"][place + 4 :]
+    assert look("TIFF", looped).frames == 1
+
+
+def test_a_damaged_page_after_the_first_is_not_missed() -> None:
+    place = WHOLE["TIFF"]
+    first = struct.unpack("<I", place[4:8])[0]
+    entries = struct.unpack_from("<H", place, first)[0]
+    end = first + 2 + 12 * entries
+    found = look("TIFF", place[:end] + struct.pack("<I", len(place) - 1) + place[end + 4 :])
+    assert (found.truncated, found.frames) == (None, 1)
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize(
+    ("entries", "name"),
+    [
+        ([(50706, 1, 4, b"\1\4\0\0"), (271, 2, 6, b"Phone\0")], "DNG"),
+        ([(254, 4, 1, 1), (271, 2, 6, b"NIKON\0"), (330, 4, 1, 200)], "NIKON"),
+        ([(254, 4, 1, 1), (271, 2, 5, b"SONY\0"), (330, 4, 1, 200)], "SONY"),
+        ([(262, 3, 1, 32803), (271, 2, 7, b"PENTAX\0")], "PENTAX"),
+    ],
+)
+def test_camera_raw_is_told_by_its_tags(
+    entries: list[tuple[int, int, int, Any]], name: str, big_endian: bool
+) -> None:
+    order = ">" if big_endian else "<"
+    packed = [
+        (tag, kind, count, struct.pack(order + "HI"[kind == 4], value))
+        if isinstance(value, int)
+        else (tag, kind, count, value)
+        for tag, kind, count, value in entries
+    ]
+    assert name in (look("TIFF", raw_tiff(packed, big_endian=big_endian)).unsupported or "")
+
+
+def test_an_ordinary_tiff_of_a_camera_is_no_raw() -> None:
+    exif = Image.Exif()
+    exif[271] = "NIKON CORPORATION"
+    assert look("TIFF", encode_photograph(format="TIFF", exif=exif)).unsupported is None
+
+
+def test_a_canon_raw_is_told_by_its_first_bytes() -> None:
+    assert "CR2" in (look("TIFF", b"II*\0\x10\0\0\0CR\2\0" + bytes(100)).unsupported or "")
+
+
+def test_the_size_of_a_bomb_is_no_matter_here() -> None:
+    data = flat_png(30_000, 30_000, 1, 0)
+    assert len(data) < 1_000_000
+    assert look("PNG", data).truncated is None
