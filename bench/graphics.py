@@ -121,12 +121,12 @@ def main() -> None:
         for path in list_photographs(arguments.folder / label):
             image, content, decide_ms, whole_ms = look_at(path, arguments.px)
             for name in settings.formats:
-                ordinary = encode_only(image, name, quality[name], policy)
-                whole_ms += ordinary
                 if content != GRAPHIC:
+                    whole_ms += encode_only(image, name, quality[name], policy)
                     continue
                 off = make(image, name, quality[name], policy, "photograph")
                 on = make(image, name, quality[name], policy, content)
+                whole_ms += on.cpu_ms
                 totals[name]["off"].append(off)
                 totals[name]["on"].append(on)
                 print(f"| {path.name} | {name} | {cell(off)} | {cell(on)} |", flush=True)

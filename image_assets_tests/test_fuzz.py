@@ -1,3 +1,4 @@
+import io
 import random
 import shutil
 import struct
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from image_assets.engine.cost import Header, image_cost_bytes
 from image_assets_tests import fuzz
+from image_assets_tests.photographs import picture
 
 SEED = 3
 FILES = 330
@@ -31,6 +34,31 @@ def test_mutated_files_of_every_format_end_as_rows_and_nothing_else(
     assert [(finding.what, finding.names) for finding in report.findings] == []
     assert report.ended_workers == {}
     assert {"written", "corrupt", "truncated"} <= set(report.reasons)
+
+
+def test_what_fuzzing_found_stays_mended(seeds: dict[str, bytes]) -> None:
+    palette = seeds["P.png"].index(b"PLTE") - 4
+    [length] = struct.unpack_from(">I", seeds["P.png"], palette)
+    without_palette = seeds["P.png"][:palette] + seeds["P.png"][palette + 12 + length :]
+    odd_tiff = bytearray(seeds["big.tif"])  # a layout that nobody reads, in a BigTIFF
+    struct.pack_into("<H", odd_tiff, odd_tiff.index(struct.pack("<HHQ", 262, 3, 1)) + 12, 9_999)
+    # A resolution that is text: Pillow does not open a JPEG that has it and no other.
+    entries = struct.pack("<HHII HHII", 0x011A, 2, 1, 0, 0x0128, 3, 1, 2)
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x02\x00" + entries + bytes(4)
+    buffer = io.BytesIO()
+    picture(fuzz.SIZE).save(buffer, "JPEG", exif=exif, dpi=(72, 72))
+    files = {"a.png": without_palette, "b.tif": bytes(odd_tiff), "c.jpg": buffer.getvalue()}
+
+    report = fuzz.run_batch(files, {"full_px": 40, "metadata": "all"})
+
+    assert [(finding.what, finding.names) for finding in report.findings] == []
+    assert dict(report.reasons) == {"corrupt": 6, "unsupported_pixels": 6, "written": 6}
+
+
+def test_the_cost_of_a_picture_one_pixel_wide_counts_what_a_resize_needs() -> None:
+    header = Header("PNG", "1", 1, 16_711_681, 1, False, 245)
+
+    assert 800e6 < image_cost_bytes(header, 1024, 1.0) < 1_100e6  # 915 MB measured
 
 
 def test_every_good_file_is_written_in_full(seeds: dict[str, bytes]) -> None:

@@ -364,7 +364,9 @@ def decode(
             scale = decode_scale(header.width_px, header.height_px, needed_px)
             if scale > 1:
                 # draft() takes the size to reach; asking for exactly 1/scale gives that scale.
-                image.draft(None, (header.width_px // scale, header.height_px // scale))
+                # A side below the scale stays a pixel, for draft() divides by it.
+                size = (max(1, header.width_px // scale), max(1, header.height_px // scale))
+                image.draft(None, size)
         with _truncation_accepted(truncated is not None):
             image.load()
         if truncated is None and _is_cut_jpeg(image, header.format, structure):

@@ -1,7 +1,14 @@
+import dataclasses
 import json
 import math
 
-from image_assets.defs.metadata import MAX_TABLE_BYTES, MAX_TABLE_ROWS, table_metadata
+from image_assets.defs.metadata import (
+    MAX_TABLE_BYTES,
+    MAX_TABLE_ROWS,
+    quarantine_metadata,
+    table_metadata,
+)
+from image_assets.engine.quarantine import Suspect
 
 
 def test_a_table_carries_names_types_and_units() -> None:
@@ -43,3 +50,21 @@ def test_not_a_number_is_no_json() -> None:
     (record,) = table_metadata([{"images_per_s": math.nan}], ["images_per_s"]).records
 
     assert record.data == {"images_per_s": None}
+
+
+def test_who_is_held_in_quarantine_is_shown_and_why() -> None:
+    renditions = ("full/avif",)
+    held = Suspect(
+        "2015-06-01", "<b>a</b>.jpg", "worker_died", "It died.", 3, True, "r1", renditions
+    )
+    tried = dataclasses.replace(held, source_key="b.jpg", attempts=1, held=False)
+
+    [record] = quarantine_metadata([held, tried]).records
+
+    assert record.data == {
+        "source_key": "<b>a</b>.jpg",
+        "reason": "worker_died",
+        "attempts": 3,
+        "since_run": "r1",
+        "message": "It died.",
+    }

@@ -255,6 +255,8 @@ def test_a_heic_in_tiles_is_put_together(tmp_path: Path) -> None:
     """Telephones store a photograph as a grid of tiles."""
     import pillow_heif
 
+    if not hasattr(pillow_heif.options, "GRID_TILE_SIZE"):
+        pytest.skip("this pillow-heif writes no grids")
     source = tmp_path / "source"
     source.mkdir()
     image = picture((300, 200))

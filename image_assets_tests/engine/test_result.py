@@ -45,6 +45,7 @@ def test_counts_sizes_and_paths_agree_with_what_is_on_the_disk(library: Library)
         "skipped": 0,
         "rejected": 2,
         "failed": 0,
+        "quarantined": 0,
     }
     assert (result.output_bytes, result.source_bytes) == (on_disk, sources)
     assert result.saved_bytes == sources - on_disk

@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from image_assets.engine.catalogue import CatalogueRow
 from image_assets.engine.naming import rendition_path
 from image_assets.engine.partition import PartitionJob, recipe_digests
-from image_assets.engine.recipe import refusal_digest
+from image_assets.engine.recipe import attempt_digest, refusal_digest
 from image_assets.engine.skip import Pair, Split, split_current
 from image_assets_tests.engine.jobs import DAY, make_job
 
@@ -209,3 +210,72 @@ def test_only_what_is_wanted_is_looked_at(job: PartitionJob, tmp_path: Path) -> 
 def test_masters_are_wanted_where_they_are_kept(job: PartitionJob, tmp_path: Path) -> None:
     found = split(make_job(tmp_path, keep_masters=True), make_renditions(job))
     assert wanted(found) == {("full", "master")}
+
+
+# -- quarantine ----------------------------------------------------------------------------------
+
+
+def attempts_at(
+    job: PartitionJob, *pairs: Pair, attempts: int, sha256: str = "ab" * 32
+) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """The ledger's attempts in vain at renditions of the source."""
+    digests = recipe_digests(job)
+    return {
+        (KEY, *pair): {
+            "source_key": KEY,
+            "variant": pair[0],
+            "format": pair[1],
+            "status": "failed",
+            "reason": "worker_died",
+            "message": "The worker died on this image (signal SIGSEGV).",
+            "source_sha256": sha256,
+            "source_bytes": FOUND.size_bytes,
+            "source_mtime_ns": FOUND.mtime_ns,
+            "recipe_digest": attempt_digest(digests[pair], job.preset),
+            "attempts": attempts,
+        }
+        for pair in pairs
+    }
+
+
+def test_enough_attempts_settle_a_pair_as_failed_and_fewer_do_not(job: PartitionJob) -> None:
+    for attempts, held in ((2, set()), (3, {AVIF, WEBP}), (9, {AVIF, WEBP})):
+        known = attempts_at(job, AVIF, WEBP, attempts=attempts)
+        found = split_current(job, [FOUND], {}, recipe_digests(job), known)
+        assert set(statuses(found)) == held
+        assert wanted(found) == {AVIF, WEBP} - held
+        for row in found.settled:
+            assert (row["status"], row["reason"]) == ("failed", "worker_died")
+            assert f"Held in quarantine after {attempts} attempts" in row["message"]
+
+
+def test_the_other_renditions_of_a_held_source_are_made(job: PartitionJob) -> None:
+    known = attempts_at(job, AVIF, attempts=3)
+    found = split_current(job, [FOUND], {}, recipe_digests(job), known)
+    assert (statuses(found), wanted(found)) == ({AVIF: "failed"}, {WEBP})
+
+
+def test_a_held_pair_is_settled_once_where_the_date_of_the_others_changed(
+    job: PartitionJob,
+) -> None:
+    path = job.source / KEY
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"the same bytes as ever")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    made = {WEBP: make_renditions(job)[WEBP]}
+    touched = replace(FOUND, mtime_ns=FOUND.mtime_ns + 1)
+    known = attempts_at(job, AVIF, attempts=3, sha256=sha256)
+    found = split_current(job, [touched], {KEY: made}, recipe_digests(job), known)
+    assert (statuses(found), wanted(found)) == ({AVIF: "failed"}, {WEBP})
+    path.write_bytes(b"other bytes")
+    found = split_current(job, [touched], {KEY: made}, recipe_digests(job), known)
+    assert (statuses(found), wanted(found)) == ({}, {AVIF, WEBP})
+
+
+def test_a_new_limit_tries_what_is_held(job: PartitionJob, tmp_path: Path) -> None:
+    known = attempts_at(job, AVIF, WEBP, attempts=3)
+    longer = make_job(tmp_path, image_time_limit_s=90.0)
+    assert wanted(split_current(longer, [FOUND], {}, recipe_digests(longer), known)) == {
+        AVIF,
+        WEBP,
+    }

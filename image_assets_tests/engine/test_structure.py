@@ -85,7 +85,7 @@ def test_scans_are_counted_and_no_further_than_the_limit() -> None:
 def test_scans_of_a_thumbnail_do_not_count() -> None:
     exif = Image.Exif()
     exif[0x010E] = encode_photograph((16, 16), progressive=True).decode("latin-1")
-    assert look("JPEG", encode_photograph(exif=exif.tobytes())).scans == 1
+    assert look("JPEG", encode_photograph(exif=exif)).scans == 1
 
 
 @pytest.mark.parametrize("name", ["JPEG", "JPEG progressive"])
@@ -184,10 +184,8 @@ def test_a_gif_without_its_end_mark_is_truncated() -> None:
 def test_pages_of_a_tiff_are_counted_and_a_loop_of_them_ends() -> None:
     data = WHOLE["TIFF of pages"]
     assert look("TIFF", data).frames == 3
-    with Image.open(io.BytesIO(WHOLE["TIFF"])) as image:
-        first = struct.unpack("<I", WHOLE["TIFF"][4:8])[0]
-        entries = struct.unpack_from("<H", WHOLE["TIFF"], first)[0]
-        assert image.n_frames == 1
+    first = struct.unpack("<I", WHOLE["TIFF"][4:8])[0]
+    entries = struct.unpack_from("<H", WHOLE["TIFF"], first)[0]
     place = first + 2 + 12 * entries
     looped = WHOLE["TIFF"][:place] + struct.pack("<I", first) + WHOLE["TIFF"][place + 4 :]
     assert look("TIFF", looped).frames == 1
