@@ -45,7 +45,7 @@ def printable(text: str) -> str:
     """Return a sentence with names in it as one line that does nothing to a terminal or a reader.
 
     Control characters, line separators and marks that turn the direction of writing around become
-    ``\\xNN`` and ``\\uNNNN``. For people only: a key is shown so, never stored.
+    Python's escapes. For people only: a key is shown so, never stored.
     """
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
