@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from image_assets_tests.processes import wait_until
+
 
 @contextmanager
 def mounted(folder: Path, *words: str) -> Iterator[Path]:
@@ -50,7 +52,13 @@ def broken_sector(path: Path) -> Iterator[Path]:
 
 def change(folder: Path, options: str) -> None:
     """Give a mounted disk other options: ``size=10m``, ``bind,ro``."""
-    subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
+
+    def is_changed() -> bool:
+        words = ["mount", "-o", f"remount,{options}", folder]
+        return subprocess.run(words, check=False, stderr=subprocess.DEVNULL).returncode == 0
+
+    # A disk does not turn read-only while a file on it is being written.
+    wait_until(is_changed, f"{folder} is mounted with {options}")
 
 
 def unmount(folder: Path) -> None:

@@ -43,7 +43,12 @@ from image_assets.engine.result import Counts, PartitionResult, summarise, write
 from image_assets.engine.settings import Settings
 from image_assets.engine.skip import split_current
 from image_assets.engine.store import LocalStore
-from image_assets.engine.sweep import begin, sweep_after_killed_runs, sweep_source
+from image_assets.engine.sweep import (
+    begin,
+    sweep_after_killed_runs,
+    sweep_partition,
+    sweep_source,
+)
 from image_assets.engine.tables import DamagedError
 
 OnProgress = Callable[[Progress], None]
@@ -174,16 +179,38 @@ def _try_to_write(folder: Path) -> None:
 
 
 def list_sources(job: PartitionJob) -> list[CatalogueRow]:
-    """Return the partition's catalogue: the stored one, or a new listing where asked or missing."""
+    """Return the partition's catalogue: the stored one, or a new listing where asked or missing.
+
+    Raises:
+        SettingError: The day's folder is a link, and links are not followed.
+        RunError: The source cannot be listed.
+    """
     if not job.relist:
         with contextlib.suppress(DamagedError):  # then it is listed anew
             stored = read_catalogue(job.output, job.partition_key)
             if stored is not None:
                 return stored
     root = job.layout.partition_root(job.source, job.partition_key)
+    if root is not None and not job.preset.follow_links:
+        _refuse_linked_day(job.source, root)
     return build_catalogue(
         root, job.output, job.partition_key, follow_links=job.preset.follow_links
     )
+
+
+def _refuse_linked_day(source: Path, root: Path) -> None:
+    """A link to another disk looks like a day; what it leads to may be anything."""
+    for folder in (root, *root.parents):
+        if folder == source:
+            return
+        if folder.is_symlink():
+            raise SettingError(
+                expected(
+                    "a day folder that is no link",
+                    f"{folder} -> {folder.readlink()}",
+                    "source; follow_links = true follows it",
+                )
+            )
 
 
 def plan_partition(job: PartitionJob) -> Plan:
@@ -354,6 +381,9 @@ class _Shard:
             self._finish_chunk(ChunkDone(0, list(self._unfinished.values()), None), writer)
         with contextlib.suppress(RunError, OSError):
             self._write_outcomes()
+        # What the workers had in hand when they were ended.
+        with contextlib.suppress(OSError):
+            sweep_partition(self.job.output, self.job.partition_key)
 
     def _look_at_disk(self, result: SourceResult) -> None:
         """Tell an image that cannot be read from a disk that cannot.

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     WORKER_DIED = "worker_died"
     OUT_OF_MEMORY = "out_of_memory"
     ENCODER_FAILED = "encoder_failed"
+    DEFECT = "defect"
     UNWRITABLE = "unwritable"
     CODEC_MISSING = "codec_missing"
 
@@ -45,15 +46,25 @@ FAILED_REASONS = frozenset(
         Reason.WORKER_DIED,
         Reason.OUT_OF_MEMORY,
         Reason.ENCODER_FAILED,
+        Reason.DEFECT,
         Reason.UNWRITABLE,
         Reason.CODEC_MISSING,
     }
 )
 
 ATTEMPT_REASONS = frozenset(
-    {Reason.TIME_LIMIT, Reason.WORKER_DIED, Reason.OUT_OF_MEMORY, Reason.ENCODER_FAILED}
+    {
+        Reason.TIME_LIMIT,
+        Reason.WORKER_DIED,
+        Reason.OUT_OF_MEMORY,
+        Reason.ENCODER_FAILED,
+        Reason.DEFECT,
+    }
 )
 """Accidents that are counted as attempts at an image, and end in its quarantine."""
+
+NO_IMAGE_REASONS = frozenset({Reason.LINK, Reason.NOT_A_FILE})
+"""What lies there is no file, so no image is lost: not counted in ``rejected_share``."""
 
 
 class NotCompressedError(Exception):

@@ -212,7 +212,7 @@ def _defect(error: Exception) -> NotCompressedError:
     """Word what nobody foresaw, with its place, so that it can be reported."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return NotCompressedError(
-        Reason.WORKER_DIED,
+        Reason.DEFECT,
         f"The worker met a defect on this image: {error!r} in {Path(last.filename).name}, line "
         f"{last.lineno}.",
     )

@@ -15,6 +15,7 @@ from image_assets.engine.machine import inspect_machine
 from image_assets.engine.naming import table_folder
 from image_assets.engine.plan import Plan
 from image_assets.engine.prune import Orphans
+from image_assets.engine.reasons import NO_IMAGE_REASONS
 from image_assets.engine.statistics import ALL, COLUMNS, performance_table, stage_totals_s
 from image_assets.engine.store import LocalStore
 from image_assets.engine.verdict import Load, Verdict, judge
@@ -82,7 +83,7 @@ class PartitionResult:
         machine: Fingerprint of the machine.
         counts: How many.
         renditions: Renditions that are there now, written or skipped.
-        renditions_expected: (images - rejected - failed) x variants x formats.
+        renditions_expected: Of the sources that have any: all that are wanted and not rejected.
         source_bytes: Bytes of the sources that have renditions.
         output_bytes: Bytes of their renditions.
         elapsed_s: Wall seconds of the shards, summed.
@@ -102,7 +103,7 @@ class PartitionResult:
         not_compressed: Rejected and failed sources, one each.
         orphans: Sources that are gone but have renditions.
         messages: Warnings of the run.
-        rejected_share: (rejected + failed) / images.
+        rejected_share: (rejected + failed) / images, both without links, pipes and devices.
         rejected_share_max: The setting it is held against.
         plan: The plan as plain data.
         outcomes_path: Folder of the full rows.
@@ -211,7 +212,6 @@ def summarise(
     cpu_s = sum(value for name, value in stages.items() if name.endswith("_cpu_s"))
     worked = rows.sources.num_rows
     load = _load(plan, shards, rows.sources, stages, worked, elapsed_s)
-    good = counts.images - counts.rejected - counts.failed
     usable_s = elapsed_s * min(workers, inspect_machine().cores)
     written_bytes = sum(
         row["size_bytes"] or 0
@@ -226,7 +226,7 @@ def summarise(
         machine=plan.machine_fingerprint,
         counts=counts,
         renditions=counts.written + counts.skipped,
-        renditions_expected=good * len(job.wanted()),
+        renditions_expected=_renditions_expected(rows.renditions),
         source_bytes=total.get("source_bytes", 0),
         output_bytes=total.get("output_bytes", 0),
         elapsed_s=elapsed_s,
@@ -246,7 +246,7 @@ def summarise(
         not_compressed=not_compressed,
         orphans=list(orphans.source_keys),
         messages=[message for shard in shards for message in shard.messages],
-        rejected_share=(counts.rejected + counts.failed) / counts.images if counts.images else 0.0,
+        rejected_share=_rejected_share(counts.images, not_compressed),
         rejected_share_max=job.preset.rejected_share_max,
         plan=plan.to_dict(),
         outcomes_path=os.fspath(
@@ -285,6 +285,23 @@ def _load(
         storage_s=storage_s,
         deferred=sum(shard.deferred for shard in shards),
     )
+
+
+def _renditions_expected(renditions: pa.Table) -> int:
+    made: set[str] = set()
+    possible: dict[str, int] = {}
+    for row in renditions.select(["source_key", "status"]).to_pylist():
+        key, status = row["source_key"], row["status"]
+        if status in ("written", "skipped"):
+            made.add(key)
+        possible[key] = possible.get(key, 0) + (status != "rejected")
+    return sum(possible[key] for key in made)
+
+
+def _rejected_share(images: int, not_compressed: list[NotCompressed]) -> float:
+    no_images = sum(1 for bad in not_compressed if bad.reason in NO_IMAGE_REASONS)
+    counted = images - no_images
+    return (len(not_compressed) - no_images) / counted if counted else 0.0
 
 
 def _not_compressed(renditions: pa.Table, attempts_max: int) -> list[NotCompressed]:

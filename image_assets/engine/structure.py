@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from image_assets.engine.source_key import printable
+
 MAX_PARTS: Final = 100_000
 """Segments, chunks, blocks or pages looked at. A walk takes 0.1 to 1 s for as many; a real file has
 some dozens, an animation three a frame."""
@@ -228,6 +230,9 @@ def _walk_png(found: Structure) -> None:
     left_bytes = MAX_TEXT_BYTES
     ended = False
     for start, kind, payload, length in _chunks(data):
+        if start == 8 and kind != b"IHDR":
+            found.broken = "It does not begin with a header chunk, IHDR."
+            return
         end = payload + length + 4
         if end > len(data):
             found.has_pixels = found.has_pixels or (kind == b"IDAT" and payload < len(data))
@@ -235,7 +240,8 @@ def _walk_png(found: Structure) -> None:
         whole = zlib.crc32(view[start + 4 : end - 4]) == int.from_bytes(view[end - 4 : end])
         critical = not kind[0] & 0x20
         if critical and not whole:
-            found.broken = f"Its {kind.decode('latin-1')} chunk at byte {start} has a wrong sum."
+            name = printable(kind.decode("latin-1"))
+            found.broken = f"Its {name} chunk at byte {start} has a wrong sum."
         if kind in (b"IDAT", b"fdAT"):
             found.has_pixels = found.has_pixels or length > 0
         elif not critical:
@@ -365,8 +371,8 @@ def _walk_boxes(found: Structure) -> None:
         if length == 0:  # to the end of the file
             return
         if position + length > len(data):
-            kind = data[position + 4 : position + 8].decode("latin-1")
-            found.truncated = f"its box {kind!r} ends {position + length - len(data)} bytes later"
+            kind = printable(data[position + 4 : position + 8].decode("latin-1"))
+            found.truncated = f"its box '{kind}' ends {position + length - len(data)} bytes later"
             return
         position += max(8, length)
 
@@ -454,7 +460,7 @@ def _look_at_page(found: Structure, entries: dict[int, tuple[int, int, bytes]]) 
         found.unsupported = _RAW.format("DNG")
     elif (is_preview and _MAKE in entries) or sensor:
         make = entries.get(_MAKE, (2, 0, b"unknown maker"))[2].partition(b"\0")[0]
-        found.unsupported = _RAW.format(make.decode("latin-1").strip())
+        found.unsupported = _RAW.format(printable(make.decode("latin-1").strip()))
     for offsets, lengths in _DATA_TAGS:
         for offset, length in zip(
             _numbers(entries, offsets), _numbers(entries, lengths), strict=False

@@ -57,7 +57,10 @@ def test_order_and_numbers_are_the_files(tmp_path: Path) -> None:
         ("formats = []\n[variants.full]", "Expected a list of different formats"),
         ('formats = "avif"\n[variants.full]', "Expected a list of different formats"),
         ('formats = ["avif", "avif"]\n[variants.full]', "Expected a list of different formats"),
-        ('formats = ["gif"]\n[variants.full]', "Expected a format of avif, webp, jpeg, jxl, received"),
+        (
+            'formats = ["gif"]\n[variants.full]',
+            "Expected a format of avif, webp, jpeg, jxl, received",
+        ),
         ('formats = [["avif"]]\n[variants.full]', "Expected a format of avif, webp, jpeg"),
         ('formats = ["avif"]', "Expected at least one [variants.<name>] table, received None"),
         ('formats = ["avif"]\nvariants = 3', "Expected at least one [variants.<name>] table"),
