@@ -1,5 +1,6 @@
 """Real disks of a test: small, full, read-only, gone. They need root and the right to mount."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ def change(folder: Path, options: str) -> None:
     """Give a mounted disk other options: ``size=10m``, ``bind,ro``."""
 
     def is_changed() -> bool:
-        words = ["mount", "-o", f"remount,{options}", folder]
+        words = ["mount", "-o", f"remount,{options}", os.fspath(folder)]
         return subprocess.run(words, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
     # A disk does not turn read-only while a file on it is being written.

@@ -154,6 +154,7 @@ class WorkerPool:
         self._next_chunk_id = 0
         self.peak_bytes = 0
         self.base_bytes = 0
+        self._has_base = False
         self.deferred = 0
 
     def __enter__(self) -> "WorkerPool":
@@ -435,7 +436,7 @@ class WorkerPool:
 
     def _sample(self) -> None:
         now = time.monotonic()
-        is_base = not self.base_bytes and all(worker.greeted for worker in self._workers)
+        is_base = not self._has_base and all(worker.greeted for worker in self._workers)
         if now < self._next_sample and not is_base:
             return
         self._next_sample = now + _SAMPLE_INTERVAL_S
@@ -445,8 +446,9 @@ class WorkerPool:
             total += worker.seen_bytes
             self._watch(worker)
         self.peak_bytes = max(self.peak_bytes, total)
-        if is_base:
-            self.base_bytes = total
+        # Before all have greeted it is a part of the base: all there is of a run that ends first.
+        if not self._has_base:
+            self.base_bytes, self._has_base = total, is_base
 
     def _watch(self, worker: _Worker) -> None:
         """End a worker that has taken more than its guard allows, where that did not hold it."""

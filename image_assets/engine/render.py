@@ -188,7 +188,7 @@ def render_source(task: SourceTask, setup: RenderSetup, grant_bytes: int) -> Sou
     source: Row = {"source_key": task.source_key, "source_bytes": task.size_bytes}
     result = SourceResult(task.source_key, source)
     try:
-        _render(task, setup, grant_bytes, watch, result)
+        _Source(task, setup, watch, result).render(grant_bytes)
     except NotCompressedError as error:
         result.outcomes = refuse(task, error, setup.recipe_digests, source)
     except MemoryError:
@@ -255,179 +255,260 @@ def refuse(
     ]
 
 
-def _render(
-    task: SourceTask,
-    setup: RenderSetup,
-    grant_bytes: int,
-    watch: Stopwatch,
-    result: SourceResult,
-) -> None:
-    source = result.source
-    data = _read(task, setup, grant_bytes, watch, source)
-    if task.current_sha256 is not None and source["source_sha256"] == task.current_sha256:
-        result.outcomes = [_skipped(task, pair, source) for pair in task.wanted]
-        return
-    image, header = open_source(
-        data,
-        max_pixels=setup.max_pixels,
-        max_frames=setup.max_frames,
-        accept_truncated=setup.accept_truncated,
-    )
-    motion = motion_of(image, header.frames)
-    needed_px = setup.variants[0].px
-    cost = _check(header, motion, task, setup, needed_px, grant_bytes)
-    source.update(
-        source_format=header.format,
-        source_mode=header.mode,
-        source_frames=motion.frames,
-        source_width_px=header.width_px,
-        source_height_px=header.height_px,
-        cost_bytes=cost,
-        note=motion.note,
-    )
-    with watch.stage("decode"):
-        seek_poster(image, motion)
-        note = decode(
-            image,
-            header,
-            needed_px * setup.draft_margin,
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A decoded source on its way into renditions.
+
+    Attributes:
+        converted: Upright, in the target colour spaces.
+        reel: Its frames, where it moves.
+        metadata: What its renditions keep.
+    """
+
+    converted: Converted
+    reel: Reel
+    metadata: SourceMetadata
+
+
+class _Source:
+    """One source in work: what is wanted of it, and the rows and times that come of it."""
+
+    def __init__(
+        self, task: SourceTask, setup: RenderSetup, watch: Stopwatch, result: SourceResult
+    ) -> None:
+        self.task, self.setup, self.watch, self.result = task, setup, watch, result
+        self.row = result.source
+        self.store = LocalStore(Path(setup.output_root))
+        self.sources = LocalStore(Path(setup.source_root), follow_links=setup.follow_links)
+
+    def render(self, grant_bytes: int) -> None:
+        task = self.task
+        data = self._read(grant_bytes)
+        if task.current_sha256 is not None and self.row["source_sha256"] == task.current_sha256:
+            self.result.outcomes = [_skipped(task, pair, self.row) for pair in task.wanted]
+            return
+        self._render_variants(self._decode(data, grant_bytes))
+
+    def _read(self, grant_bytes: int) -> bytes:
+        task, row = self.task, self.row
+        if task.size_bytes > self.setup.max_source_bytes:
+            raise NotCompressedError(
+                Reason.FILE_TOO_LARGE,
+                f"Expected at most {self.setup.max_source_bytes} bytes, received "
+                f"{task.size_bytes} (max_source_bytes).",
+            )
+        if task.size_bytes > grant_bytes:
+            raise TooDearError(task.size_bytes)
+        with self.watch.stage("read"):
+            try:
+                content = self.sources.read(source_path(task.source_key))
+            except FileNotFoundError as error:
+                row["read_errno"] = error.errno
+                raise NotCompressedError(
+                    Reason.VANISHED, "The file was listed and is no longer there."
+                ) from error
+            except ChangedWhileReadError as error:
+                raise NotCompressedError(
+                    Reason.CHANGED_WHILE_READ, "The file changed each time that it was read."
+                ) from error
+            except OSError as error:
+                if error.errno in PROCESS_ERRORS:
+                    raise out_of_handles(task.source_key) from error
+                # The parent sees from it whether the disk is at fault.
+                row["read_errno"] = error.errno
+                raise NotCompressedError(
+                    Reason.UNREADABLE, f"The file cannot be read: {error.strerror}."
+                ) from error
+            row["source_bytes"] = len(content.data)
+            row["source_mtime_ns"] = content.mtime_ns
+            row["source_sha256"] = hashlib.sha256(content.data).hexdigest()
+        return content.data
+
+    def _decode(self, data: bytes, grant_bytes: int) -> _Picture:
+        """Open within limits, decode, turn upright, convert: what all renditions are made from."""
+        setup, row = self.setup, self.row
+        image, header = open_source(
+            data,
+            max_pixels=setup.max_pixels,
+            max_frames=setup.max_frames,
             accept_truncated=setup.accept_truncated,
         )
-        colour = read_colour(image, data)
-        image = poster_of(image)
-    if note is not None:
-        source["note"] = note if source["note"] is None else f"{source['note']}; {note}"
-    metadata = read_metadata(image, setup.metadata)
-    orientation = source["orientation"] = read_orientation(image)
-    with watch.stage("colour"):
-        image = turn_upright(image, orientation)
-        if header.format not in ("JPEG", "MPO"):  # those are decoded at a smaller scale
-            source["source_width_px"], source["source_height_px"] = image.size
-        elif swaps_sides(orientation):
-            source["source_width_px"] = header.height_px
-            source["source_height_px"] = header.width_px
-        try:
-            converted = to_srgb(image, colour, keep_display_p3=setup.keep_display_p3)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise broken(error) from error
-        source["content"] = classify(converted.image) if setup.policy.graphics else PHOTOGRAPH
-    source["colour_note"] = converted.note
-
-    def convert_frame(frame: Image.Image) -> Image.Image:
-        """A further frame of the same source, by the same policy."""
-        upright = turn_upright(frame, orientation)
-        converted = to_srgb(upright, colour, keep_display_p3=setup.keep_display_p3)
-        return converted.image if converted.wide is None else converted.wide
-
-    whole = data if header.structure is None else header.structure.data
-    reel = Reel(whole, motion, header.format, convert_frame, setup.accept_truncated)
-    converted = dataclasses.replace(converted, image=without_file(converted.image))
-    _render_variants(task, setup, converted, reel, metadata, watch, result)
-
-
-def _sources(setup: RenderSetup) -> LocalStore:
-    return LocalStore(Path(setup.source_root), follow_links=setup.follow_links)
-
-
-def _read(
-    task: SourceTask, setup: RenderSetup, grant_bytes: int, watch: Stopwatch, source: Row
-) -> bytes:
-    if task.size_bytes > setup.max_source_bytes:
-        raise NotCompressedError(
-            Reason.FILE_TOO_LARGE,
-            f"Expected at most {setup.max_source_bytes} bytes, received {task.size_bytes} "
-            "(max_source_bytes).",
+        motion = motion_of(image, header.frames)
+        row.update(
+            source_format=header.format,
+            source_mode=header.mode,
+            source_frames=motion.frames,
+            source_width_px=header.width_px,
+            source_height_px=header.height_px,
+            cost_bytes=self._cost_bytes(header, motion, grant_bytes),
         )
-    if task.size_bytes > grant_bytes:
-        raise TooDearError(task.size_bytes)
-    with watch.stage("read"):
-        try:
-            content = _sources(setup).read(source_path(task.source_key))
-        except FileNotFoundError as error:
-            source["read_errno"] = error.errno
-            raise NotCompressedError(
-                Reason.VANISHED, "The file was listed and is no longer there."
-            ) from error
-        except ChangedWhileReadError as error:
-            raise NotCompressedError(
-                Reason.CHANGED_WHILE_READ, "The file changed each time that it was read."
-            ) from error
-        except OSError as error:
-            if error.errno in PROCESS_ERRORS:
-                raise out_of_handles(task.source_key) from error
-            # The parent sees from it whether the disk is at fault.
-            source["read_errno"] = error.errno
-            raise NotCompressedError(
-                Reason.UNREADABLE, f"The file cannot be read: {error.strerror}."
-            ) from error
-        source["source_bytes"] = len(content.data)
-        source["source_mtime_ns"] = content.mtime_ns
-        source["source_sha256"] = hashlib.sha256(content.data).hexdigest()
-    return content.data
+        with self.watch.stage("decode"):
+            seek_poster(image, motion)
+            note = decode(
+                image,
+                header,
+                setup.variants[0].px * setup.draft_margin,
+                accept_truncated=setup.accept_truncated,
+            )
+            colour = read_colour(image, data)
+            image = poster_of(image)
+        row["note"] = "; ".join(filter(None, (motion.note, note))) or None
+        metadata = read_metadata(image, setup.metadata)
+        orientation = row["orientation"] = read_orientation(image)
 
+        def convert(frame: Image.Image) -> Converted:
+            upright = turn_upright(frame, orientation)
+            return to_srgb(upright, colour, keep_display_p3=setup.keep_display_p3)
 
-def _check(
-    header: Header,
-    motion: Motion,
-    task: SourceTask,
-    setup: RenderSetup,
-    needed_px: int,
-    grant_bytes: int,
-) -> int:
-    check_pixels(header, setup.max_pixels)
-    check_parts(header, setup.max_frames)
-    cost = image_cost_bytes(header, needed_px, setup.draft_margin)
-    if setup.keep_display_p3:  # decoded pixels, those in sRGB and those in Display P3 at once
-        cost += cost // 2
-    for variant in setup.variants:
-        for format_name in _formats_of(task, variant.name):
-            if _keeps_animation(motion, variant, format_name):
-                cost = max(cost, moving_cost_bytes(header, variant.px, format_name, setup.policy))
-    if cost > grant_bytes:
-        raise TooDearError(cost)
-    return cost
+        def convert_frame(frame: Image.Image) -> Image.Image:
+            converted = convert(frame)
+            return converted.image if converted.wide is None else converted.wide
 
-
-def _render_variants(
-    task: SourceTask,
-    setup: RenderSetup,
-    converted: Converted,
-    reel: Reel,
-    metadata: SourceMetadata,
-    watch: Stopwatch,
-    result: SourceResult,
-) -> None:
-    """Resize through the variants from large to small and encode what is wanted of each."""
-    source = result.source
-    image, wide = converted.image, converted.wide
-    full_size = (source["source_width_px"], source["source_height_px"])
-    store = LocalStore(Path(setup.output_root))
-    last = max(setup.variants.index(v) for v in setup.variants if _formats_of(task, v.name))
-    for variant in setup.variants[: last + 1]:
-        before = watch.times.get("resize_ms", 0.0)
-        with watch.stage("resize"):
-            size = variant_size(*full_size, variant.px)
-            image = resize(image, size)
-            wide = None if wide is None else resize(wide, size)
-            if variant is setup.variants[0]:
-                source["placeholder"], source["colour"] = describe(image)
-        resize_ms = watch.times["resize_ms"] - before
-        for format_name in _formats_of(task, variant.name):
-            picture = image if wide is None or not _carries_display_p3(format_name) else wide
+        with self.watch.stage("colour"):
+            width_px, height_px = image.size
+            if header.format in ("JPEG", "MPO"):  # those may be decoded at a smaller scale
+                width_px, height_px = header.width_px, header.height_px
+            if swaps_sides(orientation):
+                width_px, height_px = height_px, width_px
+            row["source_width_px"], row["source_height_px"] = width_px, height_px
             try:
-                row = _encode(
-                    task, setup, store, picture, reel, variant, format_name, metadata, watch, source
-                )
-            except NotCompressedError as error:  # of this rendition; the others are made
-                pair = (variant.name, format_name)
-                [row] = refuse(task, error, setup.recipe_digests, source, [pair])
-            row["resize_ms"] = resize_ms
-            row["placeholder"], row["colour"] = source["placeholder"], source["colour"]
-            result.outcomes.append(row)
+                converted = convert(image)
+            except (OSError, ValueError, SyntaxError) as error:
+                raise broken(error) from error
+            row["content"] = classify(converted.image) if setup.policy.graphics else PHOTOGRAPH
+        row["colour_note"] = converted.note
+        whole = data if header.structure is None else header.structure.data
+        reel = Reel(whole, motion, header.format, convert_frame, setup.accept_truncated)
+        converted = dataclasses.replace(converted, image=without_file(converted.image))
+        return _Picture(converted, reel, metadata)
 
+    def _cost_bytes(self, header: Header, motion: Motion, grant_bytes: int) -> int:
+        setup = self.setup
+        check_pixels(header, setup.max_pixels)
+        check_parts(header, setup.max_frames)
+        cost = image_cost_bytes(header, setup.variants[0].px, setup.draft_margin)
+        if setup.keep_display_p3:  # decoded pixels, those in sRGB and those in Display P3 at once
+            cost += cost // 2
+        for variant in setup.variants:
+            for name in self._formats(variant):
+                if _keeps_animation(motion, variant, name):
+                    cost = max(cost, moving_cost_bytes(header, variant.px, name, setup.policy))
+        if cost > grant_bytes:
+            raise TooDearError(cost)
+        return cost
 
-def _formats_of(task: SourceTask, variant: str) -> list[str]:
-    return [format_name for name, format_name in task.wanted if name == variant]
+    def _formats(self, variant: VariantSpec) -> list[str]:
+        return [format_name for name, format_name in self.task.wanted if name == variant.name]
+
+    def _render_variants(self, picture: _Picture) -> None:
+        """Resize through the variants from large to small and encode what is wanted of each."""
+        setup, row = self.setup, self.row
+        image, wide = picture.converted.image, picture.converted.wide
+        full_size = (row["source_width_px"], row["source_height_px"])
+        last = max(index for index, v in enumerate(setup.variants) if self._formats(v))
+        for variant in setup.variants[: last + 1]:
+            before = self.watch.times.get("resize_ms", 0.0)
+            with self.watch.stage("resize"):
+                size = variant_size(*full_size, variant.px)
+                image = resize(image, size)
+                wide = None if wide is None else resize(wide, size)
+                if variant is setup.variants[0]:
+                    row["placeholder"], row["colour"] = describe(image)
+            resize_ms = self.watch.times["resize_ms"] - before
+            for name in self._formats(variant):
+                shown = image if wide is None or not _carries_display_p3(name) else wide
+                try:
+                    outcome = self._encode(picture, shown, variant, name)
+                except NotCompressedError as error:  # of this rendition; the others are made
+                    pair = (variant.name, name)
+                    [outcome] = refuse(self.task, error, setup.recipe_digests, row, [pair])
+                outcome["resize_ms"] = resize_ms
+                outcome["placeholder"], outcome["colour"] = row["placeholder"], row["colour"]
+                self.result.outcomes.append(outcome)
+
+    def _encode(
+        self, picture: _Picture, image: Image.Image, variant: VariantSpec, format_name: str
+    ) -> Row:
+        """Write one rendition and return its row."""
+        setup, source = self.setup, self.row
+        quality = variant.quality.get(format_name, 100)
+        path = rendition_path(setup.partition_key, self.task.source_key, variant.name, format_name)
+        timer = Stopwatch()
+        reel, policy = picture.reel, setup.policy
+        survey: Survey | None = None
+        if _keeps_animation(reel.motion, variant, format_name):
+            with self.watch.stage("decode"):
+                survey = reel.survey
+            prepared: Image.Image = Moving(
+                reel, image.size, lambda frame: prepare(frame, format_name, policy)
+            )
+            encodings: tuple[Encoding, ...] = (
+                choose_moving_encoding(prepared.size, format_name, quality, policy, survey),
+            )
+        else:
+            prepared = prepare(image, format_name, policy)
+            encodings = list_encodings(
+                prepared.size, format_name, quality, policy, source["content"]
+            )
+        row: Row = {
+            "source_key": self.task.source_key,
+            "variant": variant.name,
+            "format": format_name,
+            "status": "written",
+            "source_bytes": source["source_bytes"],
+            "source_mtime_ns": source["source_mtime_ns"],
+            **{name: source[name] for name in _SOURCE_FACTS if name in source},
+            "recipe_digest": setup.recipe_digests[variant.name, format_name],
+            "width_px": image.width,
+            "height_px": image.height,
+            "quality": quality,
+            "frames": 1,
+        }
+        try:
+            with timer.stage("write"), self.store.publishing(path) as temporary:
+                with timer.stage("encode"):
+                    metadata = picture.metadata.for_size(image.size)
+                    encoding = _encode_to(temporary, prepared, encodings, metadata)
+                    if survey is not None:
+                        row["frames"] = finish_moving(temporary, encoding, survey)
+                        note = moving_note(source["note"], reel.motion, survey, row["frames"])
+                        row["note"] = note
+                with open(temporary, "rb") as file:
+                    row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+                    row["size_bytes"] = file.tell()
+                self._check_unchanged()
+        except OSError as error:
+            # What is the machine's fault came as RunError: this is the path's own, such as a name
+            # too long or an orphan in its place.
+            raise NotCompressedError(
+                Reason.UNWRITABLE, f"{path} cannot be written: {error.strerror or error}."
+            ) from error
+        for name in ("write_ms", "write_cpu_ms"):  # the block above holds encoding too
+            timer.times[name] -= timer.times[name.replace("write", "encode")]
+        for name, value in timer.times.items():
+            self.watch.times[name] = self.watch.times.get(name, 0.0) + value
+        full_size = (source["source_width_px"], source["source_height_px"])
+        is_larger = row["size_bytes"] > source["source_bytes"]
+        return {
+            **row,
+            **timer.times,
+            "encoder": encoding.encoder,
+            "native_quality": encoding.native_quality,
+            "speed": encoding.speed,
+            "lossless": encoding.lossless,
+            "larger_than_source": image.size == full_size and is_larger,
+        }
+
+    def _check_unchanged(self) -> None:
+        """Refuse to publish what was made of a file that somebody was still writing.
+
+        Half of it may have been another picture's, and no date told so when it was read.
+        """
+        read = (self.row["source_bytes"], self.row["source_mtime_ns"])
+        if self.sources.has_changed(source_path(self.task.source_key), *read):
+            raise NotCompressedError(
+                Reason.CHANGED_WHILE_READ, "The file was written to while its renditions were made."
+            )
 
 
 def _carries_display_p3(format_name: str) -> bool:
@@ -439,99 +520,6 @@ def _keeps_animation(motion: Motion, variant: VariantSpec, format_name: str) -> 
     output_format = OUTPUT_FORMATS.get(format_name)  # None: a master is a still
     carries = output_format is not None and output_format.carries_animation
     return motion.kind == "animation" and variant.animation == "keep" and carries
-
-
-def _encode(
-    task: SourceTask,
-    setup: RenderSetup,
-    store: LocalStore,
-    image: Image.Image,
-    reel: Reel,
-    variant: VariantSpec,
-    format_name: str,
-    metadata: SourceMetadata,
-    watch: Stopwatch,
-    source: Row,
-) -> Row:
-    quality = variant.quality.get(format_name, 100)
-    path = rendition_path(setup.partition_key, task.source_key, variant.name, format_name)
-    timer = Stopwatch()
-    survey: Survey | None = None
-    if _keeps_animation(reel.motion, variant, format_name):
-        with watch.stage("decode"):
-            survey = reel.survey
-        prepared: Image.Image = Moving(
-            reel, image.size, lambda frame: prepare(frame, format_name, setup.policy)
-        )
-        encodings: tuple[Encoding, ...] = (
-            choose_moving_encoding(prepared.size, format_name, quality, setup.policy, survey),
-        )
-    else:
-        prepared = prepare(image, format_name, setup.policy)
-        encodings = list_encodings(
-            prepared.size, format_name, quality, setup.policy, source["content"]
-        )
-    row: Row = {
-        "source_key": task.source_key,
-        "variant": variant.name,
-        "format": format_name,
-        "status": "written",
-        "source_bytes": source["source_bytes"],
-        "source_mtime_ns": source["source_mtime_ns"],
-        **{name: source[name] for name in _SOURCE_FACTS if name in source},
-        "recipe_digest": setup.recipe_digests[variant.name, format_name],
-        "width_px": image.width,
-        "height_px": image.height,
-        "quality": quality,
-        "frames": 1,
-    }
-    try:
-        with timer.stage("write"), store.publishing(path) as temporary:
-            with timer.stage("encode"):
-                encoding = _encode_to(temporary, prepared, encodings, metadata.for_size(image.size))
-                if survey is not None:
-                    row["frames"] = finish_moving(temporary, encoding, survey)
-                    row["note"] = moving_note(source["note"], reel.motion, survey, row["frames"])
-            with open(temporary, "rb") as file:
-                row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-                row["size_bytes"] = file.tell()
-            row.update(
-                encoder=encoding.encoder,
-                native_quality=encoding.native_quality,
-                speed=encoding.speed,
-                lossless=encoding.lossless,
-            )
-            _check_unchanged(task, setup, source)
-    except OSError as error:
-        # What is the machine's fault came as RunError: this is the path's own, such as a name too
-        # long or an orphan in its place.
-        raise NotCompressedError(
-            Reason.UNWRITABLE, f"{path} cannot be written: {error.strerror or error}."
-        ) from error
-    for name in ("write_ms", "write_cpu_ms"):  # the block above holds encoding too
-        timer.times[name] -= timer.times[name.replace("write", "encode")]
-    for name, value in timer.times.items():
-        watch.times[name] = watch.times.get(name, 0.0) + value
-    row.update(timer.times)
-    same_size = (row["width_px"], row["height_px"]) == (
-        source["source_width_px"],
-        source["source_height_px"],
-    )
-    row["larger_than_source"] = same_size and row["size_bytes"] > source["source_bytes"]
-    return row
-
-
-def _check_unchanged(task: SourceTask, setup: RenderSetup, source: Row) -> None:
-    """Refuse to publish what was made of a file that somebody was still writing.
-
-    Half of it may have been another picture's, and no date told so when it was read.
-    """
-    sources = LocalStore(Path(setup.source_root))
-    path, read = source_path(task.source_key), (source["source_bytes"], source["source_mtime_ns"])
-    if sources.has_changed(path, *read):
-        raise NotCompressedError(
-            Reason.CHANGED_WHILE_READ, "The file was written to while its renditions were made."
-        )
 
 
 def _encode_to(

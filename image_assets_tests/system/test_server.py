@@ -85,7 +85,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("system")
     for day in (DAY, BLOCKED_DAY):
         draw_image(folder / "source" / day / "photo.jpg")
-    for index in range(20):
+    # One that is finished at once, and what keeps both workers.
+    draw_image(folder / "source" / LONG_DAY / "0.jpg", size=(48, 32))
+    for index in range(1, 5):
         draw_image(folder / "source" / LONG_DAY / f"{index}.jpg", seed=index, size=(1600, 1200))
     return folder
 
@@ -198,7 +200,7 @@ def test_a_wrong_word_is_refused_with_a_sentence(server: Server) -> None:
 
 
 def test_terminate_leaves_no_worker_and_no_half_file(server: Server, folder: Path) -> None:
-    # The slowest there is: it would take minutes.
+    # The slowest there is: a minute an image.
     launched = _launch(server, {"preset": "quality", "avif_speed": 0}, LONG_DAY)
     run_id = launched["run"]["runId"]
     renditions = folder / "output" / "renditions" / LONG_DAY
