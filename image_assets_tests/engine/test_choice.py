@@ -91,6 +91,14 @@ def test_aom_serves_where_svt_is_missing() -> None:
     assert fallback.native_quality == 75, "quality is on aom's scale"
 
 
+def test_jpeg_keeps_all_chroma_from_the_same_quality_on_as_avif() -> None:
+    (below,), (above,) = (
+        jpeg_ways(request(quality=quality)) for quality in (AOM_FROM_QUALITY - 1, AOM_FROM_QUALITY)
+    )
+    assert "subsampling" not in below.options  # libjpeg's own: 4:2:0
+    assert above.options["subsampling"] == "4:4:4"
+
+
 def test_svt_qualities_grow_with_the_guides_and_stay_in_its_range() -> None:
     native = [svt_quality(quality) for quality in range(1, 101)]
     assert native == sorted(native)

@@ -81,6 +81,16 @@ def test_few_colours_make_a_graphic_dithered_or_not() -> None:
     assert classify(picture((300, 200)).convert("1").convert("L")) == GRAPHIC
 
 
+@pytest.mark.parametrize(("mode", "few"), [("RGB", 64), ("L", 16)])
+def test_what_few_colours_are_is_counted(mode: str, few: int) -> None:
+    # Noise: nothing but their number makes it a graphic.
+    for count, expected in ((few, GRAPHIC), (few + 1, PHOTOGRAPH)):
+        index = np.random.default_rng(1).integers(0, count, (200, 300)).astype(np.uint8)
+        channels = (index, 255 - 2 * index, 3 * index)[: len(mode)]
+        image = Image.merge(mode, [Image.fromarray(channel) for channel in channels])
+        assert classify(image) == expected, count
+
+
 def test_a_foggy_grey_photograph_is_a_photograph() -> None:
     noise = np.random.default_rng(1).normal(180, 6, (300, 400))
     assert classify(Image.fromarray(noise.clip(0, 255).astype(np.uint8))) == PHOTOGRAPH

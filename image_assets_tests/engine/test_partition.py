@@ -601,6 +601,27 @@ def test_a_day_is_one_folder_of_a_source_that_has_day_folders(library: Library) 
     assert set(library.rendition_paths()) == files_of("a.jpg")
 
 
+@pytest.mark.parametrize("linked", ["2015/06/01", "2015"])
+def test_a_day_folder_that_is_a_link_is_refused_unless_links_are_followed(
+    library: Library, tmp_path: Path, linked: str
+) -> None:
+    elsewhere = tmp_path / "another disk"
+    save_photograph(elsewhere / Path("2015/06/01").relative_to(linked) / "a.jpg", (48, 32))
+    link = library.source / linked
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(elsewhere)
+    layout = Layout("%Y/%m/%d")
+
+    with pytest.raises(SettingError, match=r"a day folder that is no link.*another disk"):
+        compress_partition(dataclasses.replace(library.job(), layout=layout))
+    followed = compress_partition(
+        dataclasses.replace(library.job({"follow_links": True}), layout=layout)
+    )
+
+    assert followed.counts.images == 1
+    assert set(library.rendition_paths()) == files_of("a.jpg")
+
+
 def test_masters_are_lossless_and_made_only_where_asked_for(library: Library) -> None:
     save_photograph(library.source / "a.png", (100, 80), format="PNG", seed=4)
     library.compress()

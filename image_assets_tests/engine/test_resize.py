@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from image_assets.engine.resize import resize, variant_size
+from image_assets.engine.resize import fill_hidden, resize, variant_size
 from image_assets_tests.photographs import picture
 
 SIDES = st.integers(1, 30_000)
@@ -89,3 +89,27 @@ def test_transparent_pixels_give_no_halo() -> None:
     seen = small[small[..., 3] > 16]
     assert len(seen) > 50
     assert seen[:, :3].min() >= 250
+
+
+def test_what_is_hidden_gets_the_colours_around_it_and_what_is_seen_stays() -> None:
+    # Orange on the left, blue on the right; between them the black that a resize leaves.
+    pixels = np.zeros((64, 160, 4), dtype=np.uint8)
+    pixels[:, :40] = (240, 130, 20, 255)
+    pixels[:, 40:44] = (240, 130, 20, 100)
+    pixels[:, 120:] = (20, 60, 200, 255)
+    image = Image.fromarray(pixels)
+
+    filled = np.asarray(fill_hidden(image)).astype(int)
+
+    seen = pixels[..., 3] > 0
+    assert (filled[..., 3] == pixels[..., 3]).all()
+    assert (filled[seen] == pixels[seen]).all()
+    assert np.abs(filled[:, 44:48, :3] - [240, 130, 20]).max() < 100  # black would be 240 off
+    mean = pixels[seen][:, :3].mean(axis=0)
+    assert np.abs(filled[:, 76:84, :3] - mean).max() < 40
+
+
+def test_where_nothing_is_hidden_nothing_is_filled() -> None:
+    image = picture((40, 30), mode="RGBA")
+    image.putalpha(1)
+    assert fill_hidden(image) is image

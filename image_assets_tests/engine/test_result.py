@@ -32,6 +32,30 @@ def _variants(library: Library) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["source_key"], row["variant"]): row for row in table.to_pylist()}
 
 
+def test_links_and_pipes_are_rows_but_no_lost_images(library: Library) -> None:
+    _fill_mixed(library)
+    (library.source / "link.jpg").symlink_to("00.jpg")
+    os.mkfifo(library.source / "pipe.jpg")
+
+    result = library.compress()
+
+    assert (result.counts.images, result.counts.rejected) == (8, 4)
+    assert result.rejected_share == pytest.approx(2 / 6)
+
+
+def test_a_rendition_that_failed_alone_is_missed_beside_those_that_are_there(
+    library: Library,
+) -> None:
+    keys = library.fill(2)
+    # An orphan in the place of one rendition: a folder, which no file can replace.
+    (library.folder_of(keys[0]) / "full.webp" / "orphan").mkdir(parents=True)
+
+    result = library.compress()
+
+    assert (result.counts.failed, result.renditions) == (1, 11)
+    assert result.renditions_expected == 12
+
+
 def test_counts_sizes_and_paths_agree_with_what_is_on_the_disk(library: Library) -> None:
     keys = _fill_mixed(library)
 
