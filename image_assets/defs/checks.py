@@ -16,6 +16,7 @@ from image_assets.defs.failures import told_in_one_sentence
 from image_assets.defs.keys import PERFORMANCE_STATISTICS, format_key
 from image_assets.defs.metadata import format_row
 from image_assets.defs.resources import LibraryResource
+from image_assets.engine.reasons import NO_IMAGE_REASONS
 from image_assets.engine.result import PartitionResult
 from image_assets.engine.settings import Settings
 
@@ -142,11 +143,14 @@ def _judge_complete(result: PartitionResult) -> Judgement:
 
 
 def _judge_rejected_share(result: PartitionResult) -> Judgement:
-    bad = result.counts.rejected + result.counts.failed
     share_pct, most_pct = 100 * result.rejected_share, 100 * result.rejected_share_max
+    # The share is of images: what lies there and is no file is neither good nor bad.
+    none = sum(1 for bad in result.not_compressed if bad.reason in NO_IMAGE_REASONS)
+    bad = result.counts.rejected + result.counts.failed - none
+    beside = f"; {none} links, pipes or devices are not counted" if none else ""
     sentence = (
-        f"{bad} of {result.counts.images} sources rejected or failed, {share_pct:.1f} % "
-        f"(at most {most_pct:.1f} %, rejected_share_max)."
+        f"{bad} of {result.counts.images - none} sources rejected or failed, {share_pct:.1f} % "
+        f"(at most {most_pct:.1f} %, rejected_share_max{beside})."
     )
     return Judgement(
         result.rejected_share <= result.rejected_share_max,

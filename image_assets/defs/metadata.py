@@ -15,6 +15,7 @@ from image_assets.engine.catalogue import CatalogueRow
 from image_assets.engine.partition import PartitionJob
 from image_assets.engine.quarantine import Suspect
 from image_assets.engine.result import PartitionResult, read_rows
+from image_assets.engine.source_key import printable
 from image_assets.engine.statistics import ALL, COLUMNS
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def catalogue_metadata(
         "dagster/row_count": len(rows),
         "sources": table_metadata(shown[:MAX_TABLE_ROWS], CATALOGUE_COLUMNS),
         "source_bytes": sum(row.size_bytes for row in rows),
-        "rejected": len(bad),
+        "rejected": sum(1 for row in bad if row.status == "rejected"),
+        "failed": sum(1 for row in bad if row.status == "failed"),
         "quarantine": quarantine_metadata(quarantined),
         "source_folder": _path_or_none(root),
         "table": dg.MetadataValue.path(path),
@@ -242,7 +244,9 @@ def _path_or_none(path: Path | None) -> Any:
 
 
 def _cell(value: object) -> str | int | float | bool | None:
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str):
+        return printable(value)  # a name turns nothing around in a browser either
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         # NaN is no JSON; a tenth of a millisecond is finer than anything measured here.

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Final
 
 from image_assets.engine.monitor import Progress
+from image_assets.engine.source_key import printable
 
 INTERVAL_S: Final = 5.0
 INTERVAL_SHARE: Final = 0.05
 """After 100 s lines come less often, so that ten hours take some 150 of them."""
 
 MAX_WARNINGS: Final = 20
-"""Single bad images in the log; all of them are in the rejected table."""
+"""Single bad images in the log; they are in `not_compressed`, and in the rows of the run."""
 
 
 class ProgressLog:
@@ -46,9 +47,12 @@ class _FirstFew(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._passed += 1
         if self._passed <= MAX_WARNINGS:
-            self._log.log(record.levelno, record.getMessage())
+            self._log.log(record.levelno, printable(record.getMessage()))
         elif self._passed == MAX_WARNINGS + 1:
-            self._log.warning("More of these are left out here; the rejected table has them all.")
+            self._log.warning(
+                "More of these are left out here; not_compressed of performance_statistics and "
+                "the rows of the run have them."
+            )
 
 
 def limited_logger(log: logging.Logger) -> logging.Logger:

@@ -137,7 +137,7 @@ def poster_of(image: Image.Image) -> Image.Image:
         opaque.format = image.format
         return opaque
     window = gif_window(image)
-    return image if window is None else clear_unpainted(image, [window])
+    return image if window is None else Canvas(image.size).clear_unpainted(image, window)
 
 
 def without_file(image: Image.Image) -> Image.Image:
@@ -151,27 +151,35 @@ def without_file(image: Image.Image) -> Image.Image:
     return image.copy()
 
 
-def clear_unpainted(image: Image.Image, painted: list[tuple[int, int, int, int]]) -> Image.Image:
-    """Return a GIF's canvas with what no frame has painted so far transparent, as browsers show it.
-
-    Pillow fills it with the palette's first colour.
+class Canvas:
+    """What the frames of a GIF have painted so far of the canvas.
 
     Args:
-        image: A decoded frame.
-        painted: The windows of all frames up to this one.
+        size: Of the canvas, pixels.
     """
-    if any(
-        (x0, y0) <= (0, 0) and x1 >= image.width and y1 >= image.height
-        for x0, y0, x1, y1 in painted
-    ):
-        return image
-    mask = Image.new("L", image.size)
-    for window in painted:
-        mask.paste(255, window)
-    clear = Image.new("RGBA", image.size)
-    clear.paste(image.convert("RGBA"), mask=mask)
-    clear.info, clear.format = image.info, image.format
-    return clear
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._painted: Image.Image | None = Image.new("L", size)
+
+    def clear_unpainted(self, image: Image.Image, window: tuple[int, int, int, int]) -> Image.Image:
+        """Return a frame with what none has painted transparent, as browsers show it.
+
+        Pillow fills it with the palette's first colour.
+
+        Args:
+            image: The next frame, decoded.
+            window: What it paints.
+        """
+        if self._painted is not None:
+            self._painted.paste(255, window)
+            if self._painted.getextrema()[0] == 255:
+                self._painted = None
+        if self._painted is None:  # all of it
+            return image
+        clear = Image.new("RGBA", image.size)
+        clear.paste(image.convert("RGBA"), mask=self._painted)
+        clear.info, clear.format = image.info, image.format
+        return clear
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +263,7 @@ class Reel:
                 yield self._convert(image)
 
     def _decoded(self) -> Iterator[tuple[Image.Image, float]]:
-        painted: list[tuple[int, int, int, int]] = []
+        canvas: Canvas | None = None
         last = self.motion.poster + self.motion.frames
         size: tuple[int, int] | None = None
         with Image.open(io.BytesIO(self._data), formats=(self._format,)) as image:
@@ -273,8 +281,8 @@ class Reel:
                 frame: Image.Image = image.crop((0, 0, *size))
                 frame.info = image.info
                 if window is not None:
-                    painted.append(window)
-                    frame = clear_unpainted(frame, painted)
+                    canvas = canvas or Canvas(size)
+                    frame = canvas.clear_unpainted(frame, window)
                 yield frame, float(image.info.get("duration") or 0)
 
     def _plays(self, image: Image.Image) -> int:
@@ -464,7 +472,9 @@ Box = tuple[bytes, int, int]
 _CONTAINERS: Final = frozenset({b"moov", b"trak", b"mdia", b"edts"})
 
 
-def _boxes(data: bytes | bytearray, start: int, end: int) -> Iterator[Box]:
+def _boxes(
+    data: bytes | bytearray, start: int, end: int, depth: int = len(_CONTAINERS)
+) -> Iterator[Box]:
     """Yield the boxes of an ISO media file below moov, depth first; stop at what is malformed."""
     while start + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, start)
@@ -477,8 +487,8 @@ def _boxes(data: bytes | bytearray, start: int, end: int) -> Iterator[Box]:
         if size < body - start or start + size > end:
             return
         yield kind, body, start + size
-        if kind in _CONTAINERS:
-            yield from _boxes(data, body, start + size)
+        if kind in _CONTAINERS and depth:
+            yield from _boxes(data, body, start + size, depth - 1)
         start += size
 
 

@@ -36,6 +36,11 @@ SVT_MAX_HEIGHT_PX: Final = 8_704
 """SVT 4.1 refuses sides of 1 to 3 px and heights from 8,705 on; all other sizes tried were right
 (``bench/avif_limits.py``)."""
 
+SVT_THREADS_MIN_SIDE_PX: Final = 64
+"""SVT 4.1 waits for ever with two threads and more where one side is below 25 px and the other
+above 64, such as a panorama's thumbnail of 150 x 24 (17 sizes; 2, 3 and 8 threads; speeds 7 to 9).
+With one thread it never did, and below its block of 64 px there is nothing to divide anyway."""
+
 _SVT_TUNE_IQ: Final = "3"
 
 JXL_EFFORT: Final = 5
@@ -89,6 +94,11 @@ class EncodePolicy:
     background: str
     codecs: Mapping[str, str]
     graphics: bool = True
+
+
+def svt_threads(size: tuple[int, int], policy: EncodePolicy) -> int:
+    """Return the threads with which SVT is to encode; its bytes do not depend on them."""
+    return policy.avif_threads if min(size) >= SVT_THREADS_MIN_SIDE_PX else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +172,7 @@ def avif_ways(request: Request) -> tuple[Encoding, ...]:
             "quality": native,
             "speed": speed,
             "subsampling": "4:2:0",  # the only one that SVT has; greyscale's default is another
-            "max_threads": policy.avif_threads,
+            "max_threads": svt_threads(request.size, policy),
             "advanced": {"tune": _SVT_TUNE_IQ},
         }
         return (Encoding("svt", native, speed, "AVIF", options),)

@@ -4,10 +4,13 @@ The policy, with the test of each line, is written in docs/image-policy.md.
 """
 
 import functools
+import hashlib
 import io
 import itertools
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from PIL import Image, ImageChops, ImageCms, ImageMath
 
@@ -157,6 +160,38 @@ def _without_profile(image: Image.Image, space: Space | None, keep_display_p3: b
         return _done(_eight_bits(image), f"broken_chunks:{space.label}")
 
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _remembered(
+    count: int,
+) -> Callable[[Callable[Concatenate[bytes, _P], _T]], Callable[Concatenate[bytes, _P], _T]]:
+    """Remember what a function makes of a profile, the latest of them, by the profile's hash.
+
+    Profiles may have megabytes, so a worker that meets a thousand of them must keep none.
+    """
+
+    def decorate(
+        function: Callable[Concatenate[bytes, _P], _T],
+    ) -> Callable[Concatenate[bytes, _P], _T]:
+        known: OrderedDict[object, _T] = OrderedDict()
+
+        @functools.wraps(function)
+        def remembered(icc_profile: bytes, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+            key = hashlib.sha256(icc_profile).digest(), args, tuple(kwargs.items())
+            if key not in known:
+                known[key] = function(icc_profile, *args, **kwargs)
+                if len(known) > count:
+                    known.popitem(last=False)
+            known.move_to_end(key)
+            return known[key]
+
+        return remembered
+
+    return decorate
+
+
 @functools.lru_cache(maxsize=16)
 def _rgb_profile_of(space: Space) -> bytes:
     return rgb_profile(space.label, space.primaries, space.curve)
@@ -167,7 +202,7 @@ def _grey_profile_of(space: Space) -> bytes:
     return grey_profile(space.label, space.curve)
 
 
-@functools.lru_cache(maxsize=16)
+@_remembered(64)
 def profile_header(icc_profile: bytes) -> tuple[str, str] | None:
     """The profile's colour space and description, or None where it cannot be parsed."""
     try:
@@ -212,7 +247,7 @@ def _convert(image: Image.Image, reading: _Reading, note: str, keep_display_p3: 
     if reading.space == "RGB" and step_from_srgb(reading.profile) <= _SRGB_MAX_STEP:
         return _done(image, "srgb")
     target = "grey" if reading.space == "GRAY" else "srgb"
-    mode = "I;16" if image.mode == "I;16" else image.mode
+    mode = image.mode
     converted = _apply(image, _transform(reading.profile, target, mode))
     wide = None
     if keep_display_p3 and target == "srgb" and is_wide(reading.profile, mode):
@@ -248,7 +283,7 @@ def _lab_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 
 
-@functools.lru_cache(maxsize=16)
+@_remembered(8)
 def _transform(icc_profile: bytes, target: str, mode: str) -> ImageCms.ImageCmsTransform:
     out_mode = "L" if target == "grey" else "RGBA" if mode == "RGBA" else "RGB"
     return ImageCms.buildTransform(
@@ -289,14 +324,14 @@ def _largest_step(one: Image.Image, other: Image.Image) -> float:
     return float(max(band[1] for band in bands if isinstance(band, tuple)))
 
 
-@functools.lru_cache(maxsize=64)
+@_remembered(64)
 def step_from_srgb(icc_profile: bytes) -> float:
     """Return how far an RGB profile moves the worst of 472 colours, of 255; names lie."""
     probe = _probe("RGB")
     return _largest_step(probe, _apply(probe, _transform(icc_profile, "srgb", "RGB")))
 
 
-@functools.lru_cache(maxsize=64)
+@_remembered(64)
 def is_wide(icc_profile: bytes, mode: str) -> bool:
     """Whether a profile has colours of Display P3 that sRGB does not have."""
     name = "RGB" if mode == "RGBA" else mode

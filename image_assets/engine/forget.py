@@ -30,7 +30,7 @@ from image_assets.engine.ledger import LedgerWriter, read_ledger
 from image_assets.engine.naming import TABLES, rendition_folder, rendition_path, table_folder
 from image_assets.engine.prune import remove_empty_folders
 from image_assets.engine.rebuild import take_back
-from image_assets.engine.source_key import from_path, is_safe, to_path
+from image_assets.engine.source_key import from_path, is_safe, printable, to_path
 from image_assets.engine.store import LocalStore
 from image_assets.engine.sweep import sweep_partition
 from image_assets.engine.tables import DamagedError
@@ -175,7 +175,12 @@ class _Partition:
             if self._knows(key):
                 self.keys.add(key)
                 return True
-        return False
+        # As a line of ours shows it, where that can mean one source only.
+        printed = [key for key in self._all_keys or () if printable(key) == word]
+        if len(printed) != 1:
+            return False
+        self.keys.add(printed[0])
+        return True
 
     def _spelled(self, word: str) -> list[str]:
         """The source keys that a word may mean; never one that leads out of the partition."""
@@ -407,13 +412,14 @@ class _Names:
 
 
 def _spellings(name: str) -> set[str]:
-    """A name as tables, URLs, HTML and JSON write it."""
+    """A name as tables, URLs, HTML, JSON and what is printed write it."""
     plain = name.encode(errors="surrogateescape")
-    forms = {name, html.escape(name), html.escape(name, quote=False)}
-    forms |= {quote(plain), quote(plain, safe="")}
-    for ascii_only in (True, False):
-        once = json.dumps(name, ensure_ascii=ascii_only)[1:-1]
-        forms |= {once, json.dumps(once, ensure_ascii=ascii_only)[1:-1]}
+    forms = {quote(plain), quote(plain, safe="")}
+    for shown in {name, printable(name)}:
+        forms |= {shown, html.escape(shown), html.escape(shown, quote=False)}
+        for ascii_only in (True, False):
+            once = json.dumps(shown, ensure_ascii=ascii_only)[1:-1]
+            forms |= {once, json.dumps(once, ensure_ascii=ascii_only)[1:-1]}
     return forms
 
 

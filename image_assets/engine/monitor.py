@@ -61,15 +61,19 @@ class PerformanceMonitor:
         partition_key: The partition.
         total: Its images.
         done: How many need no work.
+        rejected: How many of those are rejected, as before or by their first bytes.
+        failed: How many of those failed, or are held in quarantine.
     """
 
-    def __init__(self, partition_key: str, total: int, done: int) -> None:
+    def __init__(
+        self, partition_key: str, total: int, done: int, *, rejected: int = 0, failed: int = 0
+    ) -> None:
         self._partition_key = partition_key
         self._total = total
         self._done = done
         self._times: deque[float] = deque([time.monotonic()], maxlen=WINDOW + 1)
         self._source_bytes = self._output_bytes = 0
-        self._rejected = self._failed = 0
+        self._rejected, self._failed = rejected, failed
 
     def add(self, result: SourceResult) -> None:
         """Count one finished image."""

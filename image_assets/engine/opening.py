@@ -6,13 +6,14 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from image_assets.engine.codecs import PLUGINS, load_decoder, optional_decoders
 from image_assets.engine.cost import Header, decode_scale
 from image_assets.engine.reasons import NotCompressedError, Reason
+from image_assets.engine.stated_colour import crop_to_aperture
 from image_assets.engine.structure import MAX_TEXT_BYTES, Structure, walk
-from image_assets.engine.tiff_layouts import unread_layout
+from image_assets.engine.tiff_layouts import mend_palette, unread_compression, unread_layout
 
 ALLOWED_FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "BMP")
 """What is opened, whatever a file's extension says. MPO is what drones and phones write."""
@@ -38,6 +39,23 @@ _OTHER_CONTENT: Final = (
     (b"DDS ", "a DirectDraw surface"),
     (b"qoif", "a QOI image"),
     (b"BPG\xfb", "a BPG image"),
+    (b"FLIF", "a FLIF image"),
+    (b"\x8aMNG\r\n", "an MNG animation"),
+    (b"\x8bJNG\r\n", "a JNG image"),
+    (b"/* XPM */", "an XPM image"),
+    (b"#define ", "an XBM image or a C header"),
+    (b"\x59\xa6\x6a\x95", "a Sun raster image"),
+    (b"\x01\xda\x00\x01", "an SGI image"),
+    (b"\x01\xda\x01\x01", "an SGI image"),
+    (b"SDPX", "a DPX film frame"),
+    (b"XPDS", "a DPX film frame"),
+    (b"\x80\x2a\x5f\xd7", "a Cineon film frame"),
+    (b"id=ImageMagick", "an ImageMagick image (MIFF)"),
+    *(
+        (bytes([10, version, 1, bits]), "a PCX image")
+        for version in (0, 2, 3, 5)
+        for bits in (1, 2, 4, 8)
+    ),
     (b"AT&TFORM", "a DjVu document"),
     (b"SIMPLE  =", "a FITS image"),
     (b"\x01\x00\x00\x00", "a Windows metafile"),
@@ -86,6 +104,9 @@ _VIDEO_BRANDS: Final = (
 
 PREFIX_BYTES: Final = 512
 """How much of a file `sniff` looks at: brands of AVIF and HEIC come in a list of up to 30."""
+
+_RENDERED_IN_PART: Final = frozenset({"JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF"})
+"""Formats of which something can be decoded where the end is missing."""
 
 MAX_SCANS: Final = 100
 """Scans of a JPEG that are decoded. Encoders write 10 (libjpeg's progressive), at most some 40
@@ -224,15 +245,21 @@ def open_source(
     if not structure.has_end and structure.scan_end is not None:
         source = structure.ended_jpeg()  # whether only the end marker is missing, `decode` finds
     try:
-        with _truncation_accepted(accept_truncated and structure.truncated is not None):
+        with (
+            _truncation_accepted(accept_truncated and structure.truncated is not None),
+            _read_by_libtiff(structure.needs_libtiff),
+        ):
             image = Image.open(io.BytesIO(source), formats=(announced,))
+        mend_palette(image)
         frames = structure.frames or int(getattr(image, "n_frames", 1))
     except Exception as error:
         # Pillow's parsers meet broken headers with any kind of error (fuzzed TIFF and WebP files);
         # beyond these it is memory, which the caller knows to tell.
         if isinstance(error, MemoryError | NotCompressedError):
             raise
-        unread = unread_layout(source) if announced == "TIFF" else None
+        unread = None
+        if announced == "TIFF" and structure.truncated is None:
+            unread = unread_compression(structure.compression) or unread_layout(source)
         if unread is not None:
             raise NotCompressedError(Reason.UNSUPPORTED_PIXELS, unread) from error
         raise _unopened(error, structure) from error
@@ -270,7 +297,7 @@ def _refuse_structure(announced: str, structure: Structure) -> None:
 
 def _unopened(error: Exception, structure: Structure) -> NotCompressedError:
     if structure.truncated is not None:
-        return _truncated(structure.truncated)
+        return _truncated(structure.truncated, renderable=False)
     if structure.broken is not None:
         return NotCompressedError(Reason.CORRUPT, structure.broken)
     if isinstance(error, UnidentifiedImageError):
@@ -282,10 +309,9 @@ def _unopened(error: Exception, structure: Structure) -> NotCompressedError:
     return NotCompressedError(Reason.CORRUPT, f"The file's header cannot be read: {error!r}.")
 
 
-def _truncated(why: str) -> NotCompressedError:
-    return NotCompressedError(
-        Reason.TRUNCATED, f"The file is truncated: {why} (accept_truncated renders the rest)."
-    )
+def _truncated(why: str, *, renderable: bool) -> NotCompressedError:
+    hint = " (accept_truncated renders the rest)" if renderable else ""
+    return NotCompressedError(Reason.TRUNCATED, f"The file is truncated: {why}{hint}.")
 
 
 @contextlib.contextmanager
@@ -296,6 +322,16 @@ def _truncation_accepted(accepted: bool) -> Iterator[None]:
         yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+@contextlib.contextmanager
+def _read_by_libtiff(needed: bool) -> Iterator[None]:
+    """Let libtiff read uncompressed data too; as above a global of Pillow's."""
+    before, TiffImagePlugin.READ_LIBTIFF = TiffImagePlugin.READ_LIBTIFF, needed
+    try:
+        yield
+    finally:
+        TiffImagePlugin.READ_LIBTIFF = before
 
 
 def check_pixels(header: Header, max_pixels: int) -> None:
@@ -310,8 +346,8 @@ def check_pixels(header: Header, max_pixels: int) -> None:
         where = f" in {frames} frames" if frames > 1 else ""
         raise NotCompressedError(
             Reason.TOO_MANY_PIXELS,
-            f"Expected at most {max_pixels} pixels, received {header.width_px} x "
-            f"{header.height_px}{where} = {pixels} (max_pixels).",
+            f"Expected at most {max_pixels:,} pixels, received {header.width_px} x "
+            f"{header.height_px}{where} = {pixels:,} (max_pixels).",
         )
 
 
@@ -323,10 +359,10 @@ def check_parts(header: Header, max_frames: int) -> None:
     """
     frames = header.moving_frames
     if frames > max_frames:
-        counted = "more" if header.format == "GIF" else str(frames)  # which is not counted on
+        counted = "more" if header.format == "GIF" else f"{frames:,}"  # which is not counted on
         raise NotCompressedError(
             Reason.TOO_MANY_FRAMES,
-            f"Expected at most {max_frames} frames, received {counted} (max_frames).",
+            f"Expected at most {max_frames:,} frames, received {counted} (max_frames).",
         )
     if header.structure is not None and header.structure.scans > MAX_SCANS:
         raise NotCompressedError(
@@ -357,8 +393,10 @@ def decode(
     if structure.broken is not None:
         raise NotCompressedError(Reason.CORRUPT, structure.broken)
     truncated = structure.truncated
+    # What is offered is only what would come of it.
+    renderable = structure.has_pixels and header.format in _RENDERED_IN_PART
     if truncated is not None and not (accept_truncated and structure.has_pixels):
-        raise _truncated(truncated)
+        raise _truncated(truncated, renderable=renderable and not accept_truncated)
     try:
         if header.format in ("JPEG", "MPO"):
             scale = decode_scale(header.width_px, header.height_px, needed_px)
@@ -369,20 +407,25 @@ def decode(
                 image.draft(None, size)
         with _truncation_accepted(truncated is not None):
             image.load()
+        if header.format == "AVIF":
+            crop_to_aperture(image, data=structure.data)
         if truncated is None and _is_cut_jpeg(image, header.format, structure):
             truncated = "its image data ends before the picture does"
     except MemoryError:
         raise
     except Exception as error:
+        unread = unread_compression(structure.compression) if header.format == "TIFF" else None
+        if truncated is None and unread is not None:
+            raise NotCompressedError(Reason.UNSUPPORTED_PIXELS, unread) from error
         if truncated is None and isinstance(error, OSError | ValueError | SyntaxError | EOFError):
             raise broken(error) from error
         if truncated is not None:
-            raise _truncated(truncated) from error
+            raise _truncated(truncated, renderable=False) from error
         raise NotCompressedError(
             Reason.CORRUPT, f"The image data cannot be decoded: {error!r}."
         ) from error
     if truncated is not None and not accept_truncated:
-        raise _truncated(truncated)
+        raise _truncated(truncated, renderable=renderable)
     return None if truncated is None else f"truncated: {truncated}"
 
 

@@ -23,7 +23,7 @@ from image_assets.engine.catalogue import CatalogueRow, build_catalogue, read_ca
 from image_assets.engine.codecs import codec_versions
 from image_assets.engine.encode import EncodePolicy
 from image_assets.engine.errors import RunError, SettingError, expected
-from image_assets.engine.faults import SourceDisk
+from image_assets.engine.faults import DEVICE_ERRORS, PROCESS_ERRORS, SourceDisk
 from image_assets.engine.layout import Layout, is_output, output_around, refuse_output_as_source
 from image_assets.engine.lease import hold_lease
 from image_assets.engine.ledger import Key, Ledger, LedgerWriter, compact, read_ledger
@@ -164,6 +164,12 @@ def _check_output(output: Path) -> None:
         )
 
 
+_MACHINES_FAULTS: Final = (
+    frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS}) | DEVICE_ERRORS | PROCESS_ERRORS
+)
+"""What says nothing against the output that was named: a disk gone read-only overnight is one."""
+
+
 def _try_to_write(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +179,7 @@ def _try_to_write(folder: Path) -> None:
     except OSError as error:
         where = f"output: {error.strerror}"
         sentence = expected("an output folder that can be written", str(folder.parent), where)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE):
+        if error.errno in _MACHINES_FAULTS:
             raise RunError(sentence) from error
         raise SettingError(sentence) from error
 
@@ -294,7 +300,14 @@ class _Shard:
         self._report_damage(ledger, taken_back, split.tasks)
         writer.append(taken_back)
         self.renditions.append(tables.to_table(split.settled, tables.OUTCOMES))
-        monitor = PerformanceMonitor(job.partition_key, len(rows), len(rows) - len(split.tasks))
+        worked = {task.source_key for task in split.tasks}
+        settled = {
+            status: len({r["source_key"] for r in split.settled if r["status"] == status} - worked)
+            for status in ("rejected", "failed")
+        }
+        monitor = PerformanceMonitor(
+            job.partition_key, len(rows), len(rows) - len(split.tasks), **settled
+        )
         peak = base = 0
         if split.tasks:
             _check_disk(job.output, job.partition_key, split.tasks, ledger.rows)
@@ -338,12 +351,10 @@ class _Shard:
         workers = min(plan.max_workers, len(chunks))
         admission = Admission(plan.image_budget_bytes, workers)
         setup = render_setup(self.job, plan, digests)
-        began = time.perf_counter()
         with WorkerPool(
             setup, workers, admission, plan.machine_bytes, preset.image_time_limit_s
         ) as pool:
             for event in pool.run(chunks):
-                self.start_s = self.start_s or time.perf_counter() - began
                 if isinstance(event, ChunkDone):
                     self._finish_chunk(event, writer)
                     continue
@@ -352,7 +363,7 @@ class _Shard:
                 monitor.add(event)
                 if self.on_progress is not None:
                     self.on_progress(monitor.progress())
-            self.deferred = pool.deferred
+            self.deferred, self.start_s = pool.deferred, pool.start_s
             return pool.peak_bytes, pool.base_bytes
 
     def _finish_chunk(self, chunk: ChunkDone, writer: LedgerWriter) -> None:

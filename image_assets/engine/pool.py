@@ -156,6 +156,8 @@ class WorkerPool:
         self.base_bytes = 0
         self._has_base = False
         self.deferred = 0
+        self.start_s = 0.0
+        self._began = time.perf_counter()
 
     def __enter__(self) -> "WorkerPool":
         try:
@@ -263,7 +265,9 @@ class WorkerPool:
         assert worker.chunk is not None
         match message:
             case ("start", index):
-                worker.current = index
+                # Where it is ended already, that is for the image before: this one is innocent.
+                if not (worker.timed_out or worker.ate):
+                    worker.current = index
                 worker.deadline = time.monotonic() + self._image_time_limit_s
             case ("done", index, result):
                 self._settle(worker, index)
@@ -279,8 +283,8 @@ class WorkerPool:
                         task,
                         NotCompressedError(
                             Reason.NEEDS_TOO_MUCH_MEMORY,
-                            f"Expected an image that fits into {self._machine_bytes} bytes of "
-                            f"memory, received one that needs {cost_bytes}.",
+                            f"Expected an image that fits into {self._machine_bytes / 1e6:.0f} MB "
+                            f"of memory, received one that needs {cost_bytes / 1e6:.0f} MB.",
                         ),
                     )
                     worker.open.results.append(result)
@@ -309,6 +313,7 @@ class WorkerPool:
                 "(one environment for all processes of a run)."
             )
         worker.greeted = True
+        self.start_s = self.start_s or time.perf_counter() - self._began
         worker.base_bytes = memory.process_bytes(worker.process.pid)
         worker.deadline = None
         self._start_failures = 0
@@ -417,7 +422,7 @@ class WorkerPool:
                 stderr.close()
                 raise RunError(
                     f"Expected to start a worker process, received {error.strerror!r} "
-                    "(process limit or memory)."
+                    "(limits of processes, memory and, by ulimit -n, file handles)."
                 ) from error
         connection = Connection(ours.detach())
         # A worker that dies at once is noticed by _bury.

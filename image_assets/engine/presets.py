@@ -5,8 +5,9 @@ preset becomes on a machine for a set of images is `image_assets.engine.plan`'s 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -473,6 +474,14 @@ def _first(*candidates: Any) -> Any:
     return next((value for value in candidates if value is not None), None)
 
 
+def _like(key: str, names: Iterable[str]) -> str:
+    """Settings that may have been meant, as the end of a parenthesis."""
+    names = list(names)
+    alike = [name for name in names if name.endswith(f"_{key}")]
+    alike += [name for name in get_close_matches(key, names) if name not in alike]
+    return f"; alike are {', '.join(alike)}" if alike else ""
+
+
 def _check_overrides(
     preset: str, settings: Settings, overrides: Mapping[str, object]
 ) -> dict[str, Any]:
@@ -480,7 +489,9 @@ def _check_overrides(
     given: dict[str, Any] = {}
     for key, raw in overrides.items():
         if key not in fields:
-            raise SettingError(expected(f"a setting of {', '.join(fields)}", key, "override"))
+            raise SettingError(
+                expected("a setting that `--set help` lists", key, f"override{_like(key, fields)}")
+            )
         if raw is None:
             continue
         where = f"preset {preset!r}, {key}"

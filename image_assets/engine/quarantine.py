@@ -17,7 +17,7 @@ from image_assets.engine.lease import hold_lease
 from image_assets.engine.ledger import Key, Ledger, compact, has_attempts, read_ledger
 from image_assets.engine.reasons import ATTEMPT_REASONS
 from image_assets.engine.recipe import attempt_digest
-from image_assets.engine.source_key import from_path
+from image_assets.engine.source_key import from_path, printable
 
 if TYPE_CHECKING:
     from image_assets.engine.catalogue import CatalogueRow
@@ -231,6 +231,7 @@ def _named(suspects: list[Suspect], sources: Sequence[str]) -> list[Suspect]:
             suspect
             for suspect in suspects
             if suspect.source_key in (source, spelled)
+            or printable(suspect.source_key) == source  # as it is printed
             or (source.startswith("/") and spelled.endswith(f"/{suspect.source_key}"))
         ]
         if not matching:

@@ -294,8 +294,8 @@ class _Source:
         if task.size_bytes > self.setup.max_source_bytes:
             raise NotCompressedError(
                 Reason.FILE_TOO_LARGE,
-                f"Expected at most {self.setup.max_source_bytes} bytes, received "
-                f"{task.size_bytes} (max_source_bytes).",
+                f"Expected at most {self.setup.max_source_bytes:,} bytes, received "
+                f"{task.size_bytes:,} (max_source_bytes).",
             )
         if task.size_bytes > grant_bytes:
             raise TooDearError(task.size_bytes)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from image_assets.engine.result import PartitionResult
 from image_assets.engine.source_key import printable
+from image_assets.engine.statistics import ALL
 
 _LISTED_MAX: Final = 20
 _WIDTH: Final = 118
@@ -22,9 +23,10 @@ def summary_lines(result: PartitionResult) -> Iterator[str]:
         yield f"Partition {result.partition_key}: no images found; nothing to do."
         return
     if result.nothing_to_do:
+        made = next((row["images"] for row in result.table if row["format"] == ALL), 0)
         yield (
             f"Partition {result.partition_key}: nothing needed doing; all {counts.skipped} "
-            f"renditions of {counts.images} images are current."
+            f"renditions of {made} images are current."
         )
     yield from _table(result)
     saved = "" if result.saved_pct is None else f" ({result.saved_pct:.1f} % saved)"

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from image_assets.engine.machine import inspect_machine
 from image_assets.engine.naming import table_folder
 from image_assets.engine.plan import Plan
 from image_assets.engine.prune import Orphans
-from image_assets.engine.reasons import NO_IMAGE_REASONS
+from image_assets.engine.reasons import NO_IMAGE_REASONS, Reason
 from image_assets.engine.statistics import ALL, COLUMNS, performance_table, stage_totals_s
 from image_assets.engine.store import LocalStore
 from image_assets.engine.verdict import Load, Verdict, judge
@@ -83,7 +83,7 @@ class PartitionResult:
         machine: Fingerprint of the machine.
         counts: How many.
         renditions: Renditions that are there now, written or skipped.
-        renditions_expected: Of the sources that have any: all that are wanted and not rejected.
+        renditions_expected: All that are wanted and not rejected, failed ones included.
         source_bytes: Bytes of the sources that have renditions.
         output_bytes: Bytes of their renditions.
         elapsed_s: Wall seconds of the shards, summed.
@@ -211,7 +211,11 @@ def summarise(
     stages = stage_totals_s(rows.sources)
     cpu_s = sum(value for name, value in stages.items() if name.endswith("_cpu_s"))
     worked = rows.sources.num_rows
-    load = _load(plan, shards, rows.sources, stages, worked, elapsed_s)
+    load = replace(
+        _load(plan, shards, rows.sources, stages, worked, elapsed_s),
+        timed_out=_timed_out(rows),
+        time_limit_s=job.preset.image_time_limit_s,
+    )
     usable_s = elapsed_s * min(workers, inspect_machine().cores)
     written_bytes = sum(
         row["size_bytes"] or 0
@@ -287,15 +291,16 @@ def _load(
     )
 
 
+def _timed_out(rows: RunRows) -> int:
+    """Sources that ran into the time limit in this run; those in quarantine did not."""
+    worked = set(rows.sources.column("source_key").to_pylist())
+    table = rows.renditions.select(["source_key", "reason"]).to_pylist()
+    return len({r["source_key"] for r in table if r["reason"] == Reason.TIME_LIMIT} & worked)
+
+
 def _renditions_expected(renditions: pa.Table) -> int:
-    made: set[str] = set()
-    possible: dict[str, int] = {}
-    for row in renditions.select(["source_key", "status"]).to_pylist():
-        key, status = row["source_key"], row["status"]
-        if status in ("written", "skipped"):
-            made.add(key)
-        possible[key] = possible.get(key, 0) + (status != "rejected")
-    return sum(possible[key] for key in made)
+    statuses = renditions.column("status").to_pylist()
+    return sum(1 for status in statuses if status != "rejected")
 
 
 def _rejected_share(images: int, not_compressed: list[NotCompressed]) -> float:
@@ -305,7 +310,10 @@ def _rejected_share(images: int, not_compressed: list[NotCompressed]) -> float:
 
 
 def _not_compressed(renditions: pa.Table, attempts_max: int) -> list[NotCompressed]:
-    """One per source; ``failed`` wins where both occur, and of those the most attempts."""
+    """One per source; ``failed`` wins where both occur, and of those the most attempts.
+
+    Failed ones first, for lists are cut and what somebody can do something about must be seen.
+    """
     names = ["source_key", "status", "reason", "message", "attempts"]
     found: dict[str, NotCompressed] = {}
     for row in renditions.select(names).to_pylist():
@@ -314,7 +322,7 @@ def _not_compressed(renditions: pa.Table, attempts_max: int) -> list[NotCompress
             before = found.get(bad.source_key)
             if before is None or _weight(bad) > _weight(before):
                 found[bad.source_key] = bad
-    return list(found.values())
+    return sorted(found.values(), key=lambda bad: (bad.status != "failed", bad.source_key))
 
 
 def _weight(bad: NotCompressed) -> tuple[bool, int]:

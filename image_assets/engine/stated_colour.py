@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 from PIL import Image
@@ -182,16 +183,56 @@ def _box_cicp(data: bytes) -> tuple[int, int] | None:
 
     libavif and libheif undo the matrix and the range; primaries and transfer are left to us.
     """
-    try:
-        for kind, start, end in _boxes(data, 0, len(data)):
-            if kind == b"meta":
-                return _meta_cicp(data, start + 4, end)
-    except (struct.error, IndexError):
-        pass  # the decoder knows better what is broken
+    for kind, inner in _primary_properties(data):
+        if kind == b"colr" and inner[:4] == b"nclx" and len(inner) >= 8:
+            primaries, transfer = struct.unpack_from(">2H", inner, 4)
+            if (primaries, transfer) != (_UNSPECIFIED, _UNSPECIFIED):
+                return primaries, transfer
     return None
 
 
-def _meta_cicp(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+def crop_to_aperture(image: Image.Image, data: bytes) -> None:
+    """Crop a decoded AVIF still to its clean aperture (clap), which its decoder hands on uncropped.
+
+    As in browsers one that is not of whole pixels, or reaches beyond the picture, is ignored. It
+    comes before irot and imir.
+    """
+    if getattr(image, "is_animated", False):  # an aperture of a track is another box
+        return
+    for kind, inner in _primary_properties(data):
+        if kind != b"clap" or len(inner) < 32:
+            continue
+        numbers = struct.unpack_from(">IIIIiIiI", inner)
+        if not all(numbers[1::2]):
+            return
+        width, height, right, down = (Fraction(numbers[n], numbers[n + 1]) for n in range(0, 8, 2))
+        left, top = right + (image.width - width) / 2, down + (image.height - height) / 2
+        edges = (left, top, left + width, top + height)
+        is_whole = all(edge.denominator == 1 for edge in edges) and min(width, height) >= 1
+        if (
+            is_whole
+            and min(left, top) >= 0
+            and edges[2] <= image.width
+            and edges[3] <= image.height
+        ):
+            x0, y0, x1, y1 = (int(edge) for edge in edges)
+            cropped = image.crop((x0, y0, x1, y1))
+            image.im, image._size = cropped.im, cropped.size
+        return
+
+
+def _primary_properties(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Kind and content of each property of the primary picture; none where they cannot be read."""
+    try:
+        for kind, start, end in _boxes(data, 0, len(data)):
+            if kind == b"meta":
+                return _meta_properties(data, start + 4, end)
+    except (struct.error, IndexError):
+        pass  # the decoder knows better what is broken
+    return []
+
+
+def _meta_properties(data: bytes, start: int, end: int) -> list[tuple[bytes, bytes]]:
     primary, properties, places = 0, list[tuple[bytes, int, int]](), dict[int, list[int]]()
     for kind, inner, inner_end in _boxes(data, start, end):
         if kind == b"pitm":
@@ -203,14 +244,8 @@ def _meta_cicp(data: bytes, start: int, end: int) -> tuple[int, int] | None:
                     properties = list(_boxes(data, part_start, part_end))
                 elif part == b"ipma":
                     places |= _associations(data, part_start, part_end)
-    for place in places.get(primary, ()):
-        if 1 <= place <= len(properties):
-            kind, inner, _ = properties[place - 1]
-            if kind == b"colr" and data[inner : inner + 4] == b"nclx":
-                primaries, transfer = struct.unpack_from(">2H", data, inner + 4)
-                if (primaries, transfer) != (_UNSPECIFIED, _UNSPECIFIED):
-                    return primaries, transfer
-    return None
+    chosen = [properties[n - 1] for n in places.get(primary, ()) if 1 <= n <= len(properties)]
+    return [(kind, data[inner : min(inner_end, inner + 64)]) for kind, inner, inner_end in chosen]
 
 
 def _associations(data: bytes, start: int, end: int) -> dict[int, list[int]]:

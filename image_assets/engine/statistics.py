@@ -18,7 +18,7 @@ COLUMNS: Final[dict[str, tuple[str, str]]] = {
     "images": ("int", "Sources that have such a rendition now."),
     "written": ("int", "Renditions made in this run."),
     "skipped": ("int", "Renditions that were current already."),
-    "rejected": ("int", "Sources that cannot be compressed; the rejected table says why."),
+    "rejected": ("int", "Sources that cannot be compressed; not_compressed says why."),
     "failed": ("int", "Sources that met an accident; the next run tries them again."),
     "source_bytes": ("int", "Bytes of those sources."),
     "output_bytes": ("int", "Bytes of the renditions."),

@@ -80,6 +80,13 @@ class Store(Protocol):
         """Remove a file; nothing happens where it is not."""
 
 
+def _identities_above(root: Path) -> Iterator[tuple[int, int]]:
+    """The folders that a root lies in: a link to one of them leads back, too."""
+    for folder in Path(os.path.realpath(root)).parents:
+        with contextlib.suppress(OSError):
+            yield _identity(os.stat(folder))
+
+
 _KINDS: Final = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -122,7 +129,7 @@ class LocalStore:
                 f"Expected a folder that can be listed, received {error.strerror!r} ({self.root})."
             ) from error
         # No recursion: folders may lie deeper than Python calls itself.
-        above = [_identity(status)]
+        above = [*_identities_above(self.root), _identity(status)]
         levels = [("", iter(names))]
         while levels:
             prefix, rest = levels[-1]
@@ -205,6 +212,7 @@ class LocalStore:
         """
         previous = None
         for _ in range(3):
+            data = b""  # one copy in memory at a time: it may weigh as much as its image is granted
             descriptor = self._open(path)
             with open(descriptor, "rb") as file:
                 before = os.fstat(descriptor)
@@ -214,10 +222,11 @@ class LocalStore:
                 after = os.fstat(descriptor)
             same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
             # A date says nothing within a tick of the clock: then two readings must agree.
-            certain = time.time_ns() - after.st_mtime_ns > _TICK_NS or data == previous
-            if same and len(data) == after.st_size and certain:
+            is_old = time.time_ns() - after.st_mtime_ns > _TICK_NS
+            digest = None if is_old else hashlib.sha256(data).digest()
+            if same and len(data) == after.st_size and (is_old or digest == previous):
                 return Content(data, file_mtime_ns(after))
-            previous = data
+            previous = digest
         raise ChangedWhileReadError("the file changed while it was read")
 
     def read_prefix(self, path: str, length: int) -> bytes:
@@ -392,7 +401,13 @@ def remove_temporary(folder: str | os.PathLike[str]) -> int:
     removed = 0
     try:
         with os.scandir(folder) as found:
-            names = [e.path for e in found if fnmatch.fnmatchcase(e.name, TEMPORARY_NAMES)]
+            # A folder of such a name is that of a source of such a name.
+            names = [
+                entry.path
+                for entry in found
+                if fnmatch.fnmatchcase(entry.name, TEMPORARY_NAMES)
+                and entry.is_file(follow_symlinks=False)
+            ]
     except (FileNotFoundError, NotADirectoryError):
         return 0
     for name in names:

@@ -23,6 +23,10 @@ MAX_TEXT_BYTES: Final = 4_000_000
 """What all compressed text and profiles of a PNG may come to, unpacked. Pillow refuses the whole
 picture beyond 1 MB a chunk; a large printer's profile has 2 to 3. What is beyond is left out."""
 
+_UNPACKED_MAX_BYTES: Final = 4 * MAX_TEXT_BYTES
+"""What is unpacked to find that out; chunks that are too large count. Beyond it none is kept."""
+
+_PIECE_BYTES: Final = 65_536
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _ZEROS: Final = bytes(4)
 _NOISE: Final = hashlib.shake_128(b"more data").digest(400).replace(b"\xff", b"\x7f")
@@ -50,6 +54,8 @@ class Structure:
         samples_per_pixel: Of a JPEG: 1 for grey, 1.5 for 4:2:0, 3 for 4:4:4.
         scan_end: Where the data of a JPEG's last scan ends.
         has_end: Whether a JPEG's end marker is there.
+        needs_libtiff: Pillow's own reader of uncompressed TIFFs takes this one's bytes wrongly.
+        compression: Of a TIFF's first page, as its tag has it.
     """
 
     data: bytes
@@ -65,6 +71,8 @@ class Structure:
     samples_per_pixel: float = 3.0
     scan_end: int | None = None
     has_end: bool = True
+    needs_libtiff: bool = False
+    compression: int = 1
     _bits: dict[int, list[int]] = field(default_factory=dict, repr=False)
 
     def ended_jpeg(self) -> bytes:
@@ -147,9 +155,7 @@ def _walk_jpeg(found: Structure, max_scans: int) -> None:
                 return
             _read_scan(found, body)
             match = _MARKER.search(data, position)
-            found.scan_end = match.start() if match else len(data)
-            while match is None and data[found.scan_end - 1] == 0xFF:
-                found.scan_end -= 1  # half of a marker
+            found.scan_end = match.start() if match else _end_without_markers(data)
             found.has_pixels = found.has_pixels or found.scan_end > position
             position = found.scan_end
     else:
@@ -159,6 +165,18 @@ def _walk_jpeg(found: Structure, max_scans: int) -> None:
         found.truncated = "it has no image data"
     elif _lacks_scans(found):
         found.truncated = f"only {found.scans} of its scans are there"
+
+
+def _end_without_markers(data: bytes) -> int:
+    """Where data ends that is followed by halves of markers, if any."""
+    end = len(data)
+    while end:
+        start = max(0, end - _PIECE_BYTES)
+        kept = len(data[start:end].rstrip(b"\xff"))
+        if kept:
+            return start + kept
+        end = start
+    return 0
 
 
 def _judge_open_end(found: Structure) -> None:
@@ -227,9 +245,15 @@ def _walk_png(found: Structure) -> None:
     data = found.data
     view = memoryview(data)
     dropped: list[tuple[int, int]] = []
-    left_bytes = MAX_TEXT_BYTES
+    left_bytes, unpacked_bytes = MAX_TEXT_BYTES, 0
     ended = False
     for start, kind, payload, length in _chunks(data):
+        if start == 8 and kind == b"CgBI":
+            found.unsupported = (
+                "The file is a PNG as Apple packs it into apps (CgBI), which no browser shows "
+                "either; 'pngcrush -revert-iphone-optimizations' turns it back."
+            )
+            return
         if start == 8 and kind != b"IHDR":
             found.broken = "It does not begin with a header chunk, IHDR."
             return
@@ -239,17 +263,19 @@ def _walk_png(found: Structure) -> None:
             break
         whole = zlib.crc32(view[start + 4 : end - 4]) == int.from_bytes(view[end - 4 : end])
         critical = not kind[0] & 0x20
-        if critical and not whole:
+        if critical and not whole and kind != b"IEND":  # that has no data to be wrong
             name = printable(kind.decode("latin-1"))
             found.broken = f"Its {name} chunk at byte {start} has a wrong sum."
         if kind in (b"IDAT", b"fdAT"):
             found.has_pixels = found.has_pixels or length > 0
         elif not critical:
-            unpacked = _text_bytes(kind, data[payload : end - 4], left_bytes)
-            left_bytes -= unpacked
-            if not whole or left_bytes < 0:
+            allowed = left_bytes if unpacked_bytes <= _UNPACKED_MAX_BYTES else 0
+            unpacked = _text_bytes(kind, data[payload : end - 4], allowed)
+            unpacked_bytes += unpacked
+            if not whole or unpacked > allowed:
                 dropped.append((start, end))
-                left_bytes += unpacked if left_bytes < 0 else 0
+            else:
+                left_bytes -= unpacked
         if kind == b"IEND":
             ended = True
             break
@@ -273,7 +299,7 @@ def _text_bytes(kind: bytes, payload: bytes, limit_bytes: int) -> int:
     else:
         return 0
     try:
-        return len(zlib.decompressobj().decompress(packed, max(1, limit_bytes + 1)))
+        return len(zlib.decompressobj().decompress(packed, limit_bytes + 1))
     except zlib.error:
         return 0  # the decoder finds the same and does without
 
@@ -327,10 +353,24 @@ def _palette_bytes(flags: int) -> int:
 # -- the others ----------------------------------------------------------------------------------
 
 
+def _lacks_padding(data: bytes) -> bool:
+    """Whether the last chunk of a WebP is whole but for the byte that makes its length even."""
+    position = 12
+    for _ in range(MAX_PARTS):
+        length = struct.unpack_from("<I", data, position + 4)[0]
+        position += 8 + length
+        if position >= len(data):
+            return position == len(data) and bool(length % 2)
+        position += length % 2
+    return False
+
+
 def _walk_webp(found: Structure) -> None:
     data = found.data
     stated = struct.unpack_from("<I", data, 4)[0] + 8
-    if stated > len(data):
+    if stated == len(data) + 1 and _lacks_padding(data):
+        found.data = data = data + b"\0"
+    elif stated > len(data):
         found.truncated = f"{stated - len(data)} of its {stated} bytes are missing"
     kind = data[12:16]
     if kind == b"VP8X":
@@ -357,22 +397,40 @@ def _walk_bmp(found: Structure) -> None:
             found.truncated = f"{missing} bytes of its pixels are missing"
 
 
+_MEDIA_BOXES: Final = frozenset({b"mdat", b"idat", b"jxlc", b"jxlp"})
+_INDEX_BOXES: Final = frozenset({b"meta", b"moov"})
+_BOXES: Final = (
+    frozenset({b"ftyp", b"free", b"skip", b"wide", b"uuid", b"styp", b"moof", b"mfra", b"sidx"})
+    | frozenset({b"JXL ", b"jxll", b"jxli", b"jbrd", b"brob", b"Exif", b"xml ", b"jumb", b"jhgm"})
+    | _MEDIA_BOXES
+    | _INDEX_BOXES
+)
+"""What a picture's own boxes are called; makers' own are passed over as what follows it."""
+
+
 def _walk_boxes(found: Structure) -> None:
     """AVIF, HEIF and JPEG XL; a bare JPEG XL stream has no boxes and is its decoder's."""
-    data, position = found.data, 0
+    data, position, seen = found.data, 0, set[bytes]()
     if data[:2] == b"\xff\x0a":
         return
     for _ in range(MAX_PARTS):
         if position >= len(data):
             return
+        kind = data[position + 4 : position + 8]
+        if kind not in _BOXES and seen & _MEDIA_BOXES and (b"JXL " in seen or seen & _INDEX_BOXES):
+            # The picture's own boxes are over: what somebody added is no part of it. Where one of
+            # them was cut within its first bytes, the decoder misses what the index points to.
+            found.data = data[:position]
+            return
+        seen.add(kind)
         length = struct.unpack_from(">I", data, position)[0]
         if length == 1:
             length = struct.unpack_from(">Q", data, position + 8)[0]
         if length == 0:  # to the end of the file
             return
         if position + length > len(data):
-            kind = printable(data[position + 4 : position + 8].decode("latin-1"))
-            found.truncated = f"its box '{kind}' ends {position + length - len(data)} bytes later"
+            name = printable(kind.decode("latin-1"))
+            found.truncated = f"its box '{name}' ends {position + length - len(data)} bytes later"
             return
         position += max(8, length)
 
@@ -380,6 +438,11 @@ def _walk_boxes(found: Structure) -> None:
 _TIFF_SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8,
                       13: 4, 16: 8, 17: 8, 18: 8}  # fmt: skip
 _MAKE, _SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 271, 254, 262, 330, 50706
+_BITS, _COMPRESSION, _PLANES, _YCBCR = 258, 259, 284, 6
+_TAGS_READ: Final = frozenset(
+    {_MAKE, _SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION, 273, 279, 324, 325}
+    | {_BITS, _COMPRESSION, _PLANES}
+)
 _SENSOR_PIXELS: Final = frozenset({32803, 34892})  # colour filter array, linear raw
 _DATA_TAGS: Final = ((273, 279), (324, 325))  # offsets and lengths of strips, of tiles
 
@@ -390,6 +453,9 @@ def _walk_tiff(found: Structure) -> None:
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     offset = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
+    if data[:4] == b"MM\0+":
+        found.unsupported = "The file is a BigTIFF whose bytes run backwards (big-endian)."
+        return
     if data[8:10] == b"CR" and not big:
         found.unsupported = _RAW.format("Canon CR2")
         return
@@ -402,7 +468,8 @@ def _walk_tiff(found: Structure) -> None:
                 found.truncated = f"its directory at byte {offset} is missing"
             return
         try:
-            entries, following = _directory(data, offset, order, big)
+            wanted = frozenset() if found.frames else _TAGS_READ
+            entries, following = _directory(data, offset, order, big, wanted)
         except struct.error:
             if not found.frames:
                 raise
@@ -414,15 +481,20 @@ def _walk_tiff(found: Structure) -> None:
 
 
 def _directory(
-    data: bytes, offset: int, order: str, big: bool
+    data: bytes, offset: int, order: str, big: bool, wanted: frozenset[int]
 ) -> tuple[dict[int, tuple[int, int, bytes]], int]:
-    """Return tag to (type, count, value bytes), and where the next directory is."""
+    """Return wanted tags to (type, count, value bytes), and where the next directory is."""
     count = struct.unpack_from(order + ("Q" if big else "H"), data, offset)[0]
     start, step = offset + (8 if big else 2), 20 if big else 12
+    places: dict[int, int] = {}
+    for index in range(min(count, 4096) if wanted else 0):
+        tag = struct.unpack_from(order + "H", data, start + index * step)[0]
+        if tag in wanted:
+            places[tag] = start + index * step
     entries = {}
-    for index in range(min(count, 4096)):
-        place = start + index * step
-        tag, kind, number = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, place)
+    # Values last, of each tag one: 4096 entries may all point to the same 100 kB.
+    for tag, place in places.items():
+        _, kind, number = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, place)
         room, inline = (12, 8) if big else (8, 4)
         size = number * _TIFF_SIZES.get(kind, 1)
         value = place + room
@@ -461,7 +533,14 @@ def _look_at_page(found: Structure, entries: dict[int, tuple[int, int, bytes]]) 
     elif (is_preview and _MAKE in entries) or sensor:
         make = entries.get(_MAKE, (2, 0, b"unknown maker"))[2].partition(b"\0")[0]
         found.unsupported = _RAW.format(printable(make.decode("latin-1").strip()))
+    found.compression = next(iter(_numbers(entries, _COMPRESSION)), 1)
+    is_planar = _numbers(entries, _PLANES)[:1] == [2] and max(_numbers(entries, _BITS) or [1]) > 8
+    found.needs_libtiff = is_planar or _YCBCR in _numbers(entries, _PHOTOMETRIC)
     for offsets, lengths in _DATA_TAGS:
+        for tag in (offsets, lengths):
+            kind, number, value = entries.get(tag, (4, 0, b""))
+            if len(value) < min(number * _TIFF_SIZES.get(kind, 1), MAX_PARTS):
+                found.truncated = "the list of its first page's image data is cut"
         for offset, length in zip(
             _numbers(entries, offsets), _numbers(entries, lengths), strict=False
         ):

@@ -1,9 +1,10 @@
 """TIFF pixel layouts beyond those that Pillow knows, and a sentence for those that nobody reads."""
 
 import io
+from collections.abc import Iterable
 from typing import Any, Final
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImagePalette, TiffImagePlugin
 
 _II, _MM = b"II", b"MM"
 _CIELAB: Final = 8
@@ -46,13 +47,74 @@ def unread_layout(data: bytes) -> str | None:
         if tags is None:
             return None
         return (
-            f"The file is a TIFF of {tags.get(258)} bits, sample format {tags.get(339, (1,))}, "
-            f"photometric {tags.get(262)}: no layout that is read (8 and 16 bits, whole numbers; "
-            "grey also of 32 bits and floats)."
+            f"The file is a TIFF of {_samples_of(tags)} (photometric {tags.get(262)}), which is "
+            "not read; 8 and 16 bits of whole numbers are, and grey also of 32 bits and floats."
         )
     except Exception:  # whatever else is broken, the caller has its words for it
         return None
     return None
+
+
+_COMPRESSIONS: Final = {
+    9: "JBIG",
+    10: "JBIG",
+    34661: "JBIG",
+    34676: "SGI LogLuv",
+    34677: "SGI LogLuv",
+    34712: "JPEG 2000",
+    33003: "JPEG 2000",
+    33004: "JPEG 2000",
+    33005: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    34892: "lossy JPEG",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+
+
+def unread_compression(number: int) -> str | None:
+    """Return a sentence on a compression that not every libtiff reads; None for the usual ones.
+
+    Args:
+        number: Of a TIFF that could not be opened or decoded.
+    """
+    name = _COMPRESSIONS.get(number)
+    if name is None:
+        return None
+    return (
+        f"The file is a TIFF compressed with {name}, which the installed decoder does not read "
+        "(read are LZW, Deflate, PackBits, JPEG and fax)."
+    )
+
+
+def mend_palette(image: Image.Image) -> None:
+    """Set right a TIFF's palette of 8-bit numbers where it should have 16, as libtiff does.
+
+    Old writers did so; Pillow takes their upper bytes, which are all black.
+    """
+    tags = getattr(image, "tag_v2", None)
+    if tags is None or image.mode != "P":
+        return
+    colours = tags.get(320, ())
+    if colours and max(colours) < 256:
+        image.palette = ImagePalette.raw("RGB;L", bytes(colours))
+
+
+_SAMPLE_KINDS: Final = {1: "whole", 2: "signed whole", 3: "floating-point"}
+
+
+def _samples_of(tags: TiffImagePlugin.ImageFileDirectory_v2) -> str:
+    bits, formats = tags.get(258) or (1,), tags.get(339) or (1,)
+    kinds = [_SAMPLE_KINDS.get(kind, f"format {kind}") for kind in formats]
+    return f"{len(bits)} x {_each_once(bits)} bits, {_each_once(kinds)} numbers"
+
+
+def _each_once(values: Iterable[object]) -> str:
+    names = dict.fromkeys(str(value) for value in values)
+    return "/".join(names) if len(names) <= 4 else "various"  # a tag may hold thousands
 
 
 def _read_tags(data: bytes) -> TiffImagePlugin.ImageFileDirectory_v2 | None:

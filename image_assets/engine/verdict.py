@@ -9,6 +9,7 @@ _WAITING_SHARE: Final = 0.25
 _START_SHARE: Final = 0.3
 _CPU_SHARE: Final = 0.7
 _IDLE_SHARE: Final = 0.3
+_LOST_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Load:
         cpu_s: CPU seconds of the same.
         storage_s: Wall seconds of reading and writing less their CPU seconds, summed.
         deferred: Images that had to wait for memory.
+        timed_out: Images that were ended at the time limit.
+        time_limit_s: That limit.
     """
 
     images: int
@@ -38,6 +41,8 @@ class Load:
     cpu_s: float
     storage_s: float
     deferred: int
+    timed_out: int = 0
+    time_limit_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,8 @@ class Verdict:
     """What held a run back.
 
     Attributes:
-        name: ``nothing_to_do``, ``worker_start``, ``too_few_images``, ``input_output``,
-            ``memory``, ``cpu`` or ``none``.
+        name: ``nothing_to_do``, ``time_limit``, ``worker_start``, ``too_few_images``,
+            ``input_output``, ``memory``, ``cpu`` or ``none``.
         sentence: With the figures.
         setting: What to change, or empty.
     """
@@ -62,6 +67,15 @@ def judge(load: Load) -> Verdict:
         return Verdict("nothing_to_do", "Nothing needed doing.", "")
     capacity_s = max(load.elapsed_s * load.workers, 1e-9)
     busy = load.busy_s / capacity_s
+    lost_s = load.timed_out * load.time_limit_s
+    if lost_s > _LOST_SHARE * capacity_s:
+        return Verdict(
+            "time_limit",
+            f"{load.timed_out} images that came to no end within {load.time_limit_s:g} s held "
+            f"workers for {100 * min(1.0, lost_s / capacity_s):.0f} % of the time.",
+            "nothing where they are damaged, for quarantine ends it after some runs; else "
+            "image_time_limit_s",
+        )
     if load.start_s > _START_SHARE * load.elapsed_s:
         return Verdict(
             "worker_start",

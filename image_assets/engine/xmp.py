@@ -187,21 +187,23 @@ def _property(name: str, items: list[Item]) -> str:
     return f"<{tag}><rdf:{kind}>{''.join(entries)}</rdf:{kind}></{tag}>"
 
 
-_PADDING: Final = re.compile(rb"\s{8,}(?=<\?xpacket end)")
-_THUMBNAILS: Final = re.compile(rb"<(\w+:Thumbnails)\b[^>]*>.*?</\1\s*>", re.DOTALL)
+_PACKET_END: Final = b"<?xpacket end"
+_SPACE: Final = b" \t\r\n"
+_THUMBNAILS: Final = re.compile(rb"<(\w{1,40}:Thumbnails)\b")
 _RDF_END: Final = re.compile(rb"</(\w+):RDF\s*>")
 
 
 def settle(packet: bytes, size: tuple[int, int], missing: Rights) -> bytes:
     """Return a whole packet for a rendition: it is upright, of another size, without thumbnails.
 
+    Empty where these cannot be told from the rest (they are in a comment, say).
+
     Args:
         packet: One that `read_rights` has read.
         size: Width and height of the rendition, pixels.
         missing: Rights that it does not state, to be added.
     """
-    packet = _THUMBNAILS.sub(b"", packet)
-    packet = _PADDING.sub(b"\n", packet)
+    packet = _without_padding(_without_thumbnails(packet))
     facts = {b"Orientation": 1, b"ImageWidth": size[0], b"ImageLength": size[1]}
     facts |= {b"PixelXDimension": size[0], b"PixelYDimension": size[1]}
     for name, value in facts.items():
@@ -214,3 +216,25 @@ def settle(packet: bytes, size: tuple[int, int], missing: Rights) -> bytes:
         place = end[-1].start()
         packet = packet[:place] + _description(missing).encode() + packet[place:]
     return packet
+
+
+def _without_thumbnails(packet: bytes) -> bytes:
+    """Empty where one has no end; no byte is looked at twice, whatever is in a packet of 8 MB."""
+    kept, position = [], 0
+    while match := _THUMBNAILS.search(packet, position):
+        kept.append(packet[position : match.start()])
+        position = packet.find(b">", match.end()) + 1
+        if position and packet[position - 2 : position] != b"/>":
+            last = re.compile(rb"</" + match[1] + rb"\s*>").search(packet, position)
+            position = last.end() if last else 0
+        if not position:
+            return b""
+    return b"".join([*kept, packet[position:]])
+
+
+def _without_padding(packet: bytes) -> bytes:
+    """Editors leave some kB of space before the end of a packet, to be written into."""
+    end = packet.rfind(_PACKET_END)
+    if end < 0:
+        return packet
+    return packet[:end].rstrip(_SPACE) + b"\n" + packet[end:]

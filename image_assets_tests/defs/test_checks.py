@@ -5,7 +5,7 @@ import dagster as dg
 import pytest
 
 from image_assets.defs.checks import NOTHING_MEASURED, Check, all_checks
-from image_assets.engine.result import Counts, PartitionResult
+from image_assets.engine.result import Counts, NotCompressed, PartitionResult
 from image_assets.engine.settings import load_settings
 from image_assets.engine.verdict import Verdict
 from image_assets_tests.defs.library import DAY, DayLibrary
@@ -131,6 +131,22 @@ def test_a_bad_run_misses_each(name: str) -> None:
 )
 def test_the_sentence_has_the_figures(name: str, sentence: str) -> None:
     assert CHECKS[name].evaluate(BAD).description == sentence
+
+
+def test_links_are_left_out_of_the_rejected_share_and_of_its_figures() -> None:
+    link = NotCompressed("link.jpg", "rejected", "link", "It is a link to a.jpg.")
+    empty = NotCompressed("empty.jpg", "rejected", "empty", "The file is empty.")
+    result = replace(
+        GOOD,
+        counts=Counts(images=6, rejected=2),
+        not_compressed=[empty, link],
+        rejected_share=1 / 5,
+    )
+
+    assert CHECKS["performance_statistics: rejected_share"].evaluate(result).description == (
+        "1 of 5 sources rejected or failed, 20.0 % (at most 5.0 %, rejected_share_max; 1 links, "
+        "pipes or devices are not counted)."
+    )
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.endswith(("_memory", "speed"))])

@@ -52,6 +52,12 @@ def test_not_a_number_is_no_json() -> None:
     assert record.data == {"images_per_s": None}
 
 
+def test_a_name_turns_nothing_around_in_a_table() -> None:
+    (record,) = table_metadata([{"source_key": "invoice\u202egpj.exe"}], ["source_key"]).records
+
+    assert record.data == {"source_key": "invoice\\u202egpj.exe"}
+
+
 def test_who_is_held_in_quarantine_is_shown_and_why() -> None:
     renditions = ("full/avif",)
     held = Suspect(

@@ -65,4 +65,10 @@ def test_bad_images_do_not_flood_the_log(kept: _Kept, log: logging.Logger) -> No
 
     assert len(kept.lines) == MAX_WARNINGS + 1
     assert kept.lines[0] == "rejected 0"
-    assert "rejected table" in kept.lines[-1]
+    assert "not_compressed" in kept.lines[-1]
+
+
+def test_a_name_turns_nothing_around_in_the_log(kept: _Kept, log: logging.Logger) -> None:
+    limited_logger(log).warning("rejected %s", "invoice\u202egpj.exe")
+
+    assert kept.lines == ["rejected invoice\\u202egpj.exe"]

@@ -1,5 +1,6 @@
 import io
 import struct
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
 from image_assets.engine.animation import (
+    Canvas,
     Motion,
     Moving,
     Reel,
     Survey,
     avif_plays,
     choose_moving_encoding,
-    clear_unpainted,
     finish_moving,
     motion_of,
     moving_cost_bytes,
@@ -29,6 +30,7 @@ from image_assets.engine.cost import Header
 from image_assets.engine.encode import EncodePolicy
 from image_assets.engine.profiles import display_p3_profile
 from image_assets.engine.reasons import NotCompressedError, Reason
+from image_assets_tests.bombs import gif_of
 from image_assets_tests.libraries import Library, first_row
 from image_assets_tests.photographs import camera_exif, picture
 
@@ -273,7 +275,19 @@ def test_a_gif_with_a_vast_frame_is_refused_before_its_canvas_is_reserved(
 def test_clearing_leaves_a_painted_canvas_as_it_is() -> None:
     image = Image.new("RGB", (8, 8), "red")
 
-    assert clear_unpainted(image, [(2, 2, 4, 4), (0, 0, 8, 8)]) is image
+    canvas = Canvas(image.size)
+    assert canvas.clear_unpainted(image, (2, 2, 4, 4)).getchannel("A").getbbox() == (2, 2, 4, 4)
+    assert canvas.clear_unpainted(image, (0, 0, 8, 8)) is image
+    assert canvas.clear_unpainted(image, (2, 2, 4, 4)) is image
+
+
+def test_time_grows_with_the_number_of_frames_alone_where_a_gif_leaves_its_canvas_bare() -> None:
+    frames = 4_000
+    data = gif_of(frames, (40, 40))
+    reel = Reel(data, Motion("animation", frames), "GIF", lambda frame: frame.convert("RGBA"))
+    began = time.process_time()
+    assert (reel.survey.frames, reel.survey.alpha) == (frames, True)
+    assert time.process_time() - began < 3
 
 
 # -- kept animations -----------------------------------------------------------------------------
@@ -597,3 +611,10 @@ def test_an_avif_s_plays_are_read_from_any_bytes(noise: bytes, place: int) -> No
 
 
 _AVIF: Final = moving("AVIF")
+
+
+def test_boxes_in_boxes_without_end_say_nothing_of_plays() -> None:
+    data = b""
+    for _ in range(5_000):
+        data = struct.pack(">I4s", len(data) + 8, b"moov") + data
+    assert avif_plays(data) == 0

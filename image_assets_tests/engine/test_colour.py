@@ -1,10 +1,12 @@
 import io
+import struct
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image, ImageCms
 
+from image_assets.engine import memory
 from image_assets.engine.colour import flatten, to_srgb
 from image_assets.engine.profiles import (
     CICP_PRIMARIES,
@@ -155,6 +157,26 @@ def test_a_profile_of_sixteen_bit_greys_is_applied_before_they_are_reduced() -> 
     light = np.array(values) / 65_535
     expected = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
     assert np.abs(pixels(converted)[0] - 255 * expected).max() <= 1
+
+
+def test_of_a_thousand_profiles_none_is_kept_in_memory() -> None:
+    size = 2_000_000
+    image = Image.new("RGB", (4, 4), (200, 100, 60))
+
+    def convert(number: int) -> None:
+        profile = rgb_profile(f"{number}", P3_PRIMARIES, gamma_curve(1.8 + number / 100))
+        profile = struct.pack(">I", size) + profile[4:].ljust(size - 4, b"\1")
+        converted = to_srgb(image, profile, keep_display_p3=True)
+        assert converted.note == f"profile:{number}"
+
+    for number in range(10):
+        convert(number)
+    memory.collect_and_trim()
+    before = memory.resident_bytes()
+    for number in range(10, 50):
+        convert(number)
+    memory.collect_and_trim()
+    assert memory.resident_bytes() - before < 15_000_000
 
 
 def test_the_stated_space_outranks_a_profile_only_where_it_is_said_to() -> None:

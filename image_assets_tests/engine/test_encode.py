@@ -60,6 +60,19 @@ def test_svt_bytes_do_not_depend_on_threads(tmp_path: Path, quality: int) -> Non
     assert len(written) == 1
 
 
+@pytest.mark.parametrize("size", [(150, 24), (256, 10), (17, 256), (65, 4), (300, 63)])
+@pytest.mark.parametrize("threads", [2, 8])
+def test_a_narrow_strip_is_encoded_whatever_the_threads(
+    tmp_path: Path, size: tuple[int, int], threads: int
+) -> None:
+    # With threads of its own SVT would wait for ever, and this test too.
+    policy = dataclasses.replace(POLICY, avif_threads=threads)
+    encoding = choose_encoding(size, "avif", 75, policy)
+    assert (encoding.encoder, encoding.options["max_threads"]) == ("svt", 1)
+    with Image.open(write(tmp_path, picture(size), "avif", 75, policy)) as image:
+        assert image.size == size
+
+
 @pytest.mark.parametrize("format_name", ["avif", "webp", "jpeg", "jxl", "master"])
 def test_the_same_picture_gives_the_same_bytes(tmp_path: Path, format_name: str) -> None:
     first = write(tmp_path, picture((120, 80)), format_name).read_bytes()

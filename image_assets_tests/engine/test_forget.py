@@ -386,5 +386,21 @@ def test_stopped_after_any_step_it_is_finished_by_the_same_call(
     assert library.compress({"full_webp_quality": 60}).counts.skipped == 12
 
 
+def test_a_name_is_known_and_found_as_it_is_printed(library: Library, tmp_path: Path) -> None:
+    record(library)
+    library.fill(1)
+    (library.source / "00.jpg").rename(library.source / "a\u202egpj.exe")
+    library.compress()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "log.json").write_text(json.dumps({"message": "rejected a\\u202egpj.exe: empty"}))
+
+    result = forget(library, "a\\u202egpj.exe", dagster_home=home)
+
+    assert result.source_keys == {DAY: ["a\u202egpj.exe"]}
+    assert library.rendition_paths() == {}
+    assert any(f"1 files below {home}" in said for said in result.elsewhere)
+
+
 def test_a_key_is_its_bytes() -> None:
     assert [to_path(from_path(name)) for name in ODD_NAMES] == ODD_NAMES

@@ -133,6 +133,12 @@ def _box(major: bytes, *compatible: bytes) -> bytes:
         (b"IIU\x00\x18\x00", "RW2"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
         (b"\x00\x00\x01\x00\x01\x00", "icon"),
+        (b"\x0a\x05\x01\x08" + bytes(60), "PCX"),
+        (b"\x01\xda\x01\x01", "SGI"),
+        (b"\x59\xa6\x6a\x95", "Sun raster"),
+        (b"SDPX", "DPX"),
+        (b"/* XPM */\n", "XPM"),
+        (b"\x8aMNG\r\n\x1a\n", "MNG"),
     ],
 )
 def test_an_image_of_another_format_is_rejected_by_its_name(data: bytes, what: str) -> None:
@@ -226,14 +232,14 @@ def test_a_picture_of_too_many_pixels_is_rejected_with_the_numbers() -> None:
         check_pixels(header, 2_399)
     assert caught.value.reason is Reason.TOO_MANY_PIXELS
     assert caught.value.message == (
-        "Expected at most 2399 pixels, received 60 x 40 = 2400 (max_pixels)."
+        "Expected at most 2,399 pixels, received 60 x 40 = 2,400 (max_pixels)."
     )
 
 
 def test_all_frames_count_for_the_pixel_limit() -> None:
     header = Header("GIF", "P", 100, 100, 30, False, 1_000)
     check_pixels(header, 300_000)
-    with pytest.raises(NotCompressedError, match="100 x 100 in 30 frames = 300000"):
+    with pytest.raises(NotCompressedError, match="100 x 100 in 30 frames = 300,000"):
         check_pixels(header, 299_999)
 
 
@@ -374,6 +380,29 @@ def test_a_picture_that_is_that_grey_is_no_cut_one(mode: str) -> None:
     grey.save(buffer, "JPEG")
     assert open_and_decode(buffer.getvalue()).size == (240, 160)
     assert open_and_decode(buffer.getvalue()[:-2]).size == (240, 160)
+
+
+@pytest.mark.parametrize(
+    "name", ["JPEG", "JPEG progressive", "PNG", "GIF", "GIF moving", "TIFF", "BMP"]
+)
+def test_accept_truncated_is_offered_where_something_would_come_of_it(name: str) -> None:
+    data = CASES[name]
+    cut = data[: len(data) * 3 // 4]
+    with pytest.raises(NotCompressedError, match="accept_truncated renders the rest"):
+        open_and_decode(cut)
+
+
+def test_accept_truncated_is_not_offered_in_vain() -> None:
+    headless, webp = CASES["PNG"][:40], encode_photograph((60, 40), format="WEBP")[:-9]
+    for open_cut, cut in (
+        (open_and_decode, headless),
+        (_open_what_is_there, headless),
+        (open_and_decode, webp),
+    ):
+        with pytest.raises(NotCompressedError) as refused:
+            open_cut(cut)
+        assert refused.value.reason is Reason.TRUNCATED
+        assert "accept_truncated" not in refused.value.message
 
 
 @pytest.mark.parametrize(

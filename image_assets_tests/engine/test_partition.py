@@ -647,6 +647,7 @@ def test_progress_counts_every_image_up_to_the_total(library: Library) -> None:
     # The bad one is known from the listing: it needs no work and counts from the start.
     assert [progress.done for progress in seen] == [2, 3, 4, 5, 6]
     assert {progress.total for progress in seen} == {6}
+    assert {(progress.rejected, progress.failed) for progress in seen} == {(1, 0)}
     assert seen[-1].source_bytes == sum(
         path.stat().st_size for path in library.source.glob("0*.jpg")
     )

@@ -65,6 +65,18 @@ def test_crash_hang_and_greed_cost_their_image_alone_and_are_told_apart(library:
     assert all(len(sha256) == 64 for sha256 in hashes.values()), "of the dead one by the parent"
 
 
+def test_an_image_that_hangs_is_the_verdict_and_no_slow_start_of_workers(
+    library: Library,
+) -> None:
+    (library.source / CRASH).unlink()
+    save_photograph(library.source / "hang.jpg", (HANGS, 60))
+
+    result = library.compress({"max_workers": 1, "image_time_limit_s": 3.0})
+
+    assert result.verdict.name == "time_limit", result.verdict.sentence
+    assert result.verdict.sentence.startswith("1 images that came to no end within 3 s")
+
+
 def test_after_so_many_attempts_it_is_held_and_no_worker_has_it_again(library: Library) -> None:
     first, second, third = (library.compress(SETTINGS) for _ in range(3))
 
@@ -207,6 +219,16 @@ def test_a_retry_waits_for_no_run_and_says_so(library: Library) -> None:
     library.compress(SETTINGS)
     with hold_lease(library.output, DAY, "another", 0.0), pytest.raises(PartitionBusyError):
         retry(library.output, None, [], "retry-1")
+
+
+def test_a_source_is_found_by_its_name_as_it_is_printed(library: Library) -> None:
+    turned = "crash\u202egpj.exe"
+    (library.source / CRASH).rename(library.source / turned)
+    _hold(library)
+
+    for name in (turned, "crash\\u202egpj.exe"):
+        [suspect] = list_suspects(library.output, None, [name], 2)
+        assert suspect.source_key == turned
 
 
 def test_the_command_lists_and_retries(

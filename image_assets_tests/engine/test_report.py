@@ -106,7 +106,7 @@ def test_a_run_that_had_nothing_to_do_says_so_and_blames_nothing() -> None:
         images_per_s=None,
         verdict=Verdict("nothing_to_do", "Nothing needed doing.", ""),
     )
-    assert "nothing needed doing; all 66 renditions of 12 images are current." in summary
+    assert "nothing needed doing; all 66 renditions of 11 images are current." in summary
     assert "Bottleneck" not in summary
     assert "images/s," not in summary
 

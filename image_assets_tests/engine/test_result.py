@@ -10,7 +10,7 @@ from image_assets.engine import tables
 from image_assets.engine.errors import RunError
 from image_assets.engine.result import latest_run, load_result, read_rows
 from image_assets.engine.statistics import ALL, COLUMNS
-from image_assets_tests.libraries import DAY, Library, first_row
+from image_assets_tests.libraries import DAY, FILES, Library, first_row
 from image_assets_tests.photographs import encode_photograph
 
 
@@ -41,6 +41,22 @@ def test_links_and_pipes_are_rows_but_no_lost_images(library: Library) -> None:
 
     assert (result.counts.images, result.counts.rejected) == (8, 4)
     assert result.rejected_share == pytest.approx(2 / 6)
+
+
+def test_failed_sources_are_expected_and_listed_first_by_name(library: Library) -> None:
+    _fill_mixed(library)
+    # A folder, which no file can replace, in the place of each rendition.
+    for name in FILES:
+        (library.folder_of("03.jpg") / name / "orphan").mkdir(parents=True)
+
+    result = library.compress()
+
+    assert [(bad.status, bad.source_key) for bad in result.not_compressed] == [
+        ("failed", "03.jpg"),
+        ("rejected", "cut.jpg"),
+        ("rejected", "empty.jpg"),
+    ]
+    assert (result.renditions, result.renditions_expected) == (18, 24)
 
 
 def test_a_rendition_that_failed_alone_is_missed_beside_those_that_are_there(

@@ -1,4 +1,5 @@
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,13 @@ from image_assets.engine.profiles import (
     pq_curve,
     srgb_curve,
 )
-from image_assets.engine.stated_colour import SourceColour, Space, cicp_space, read_colour
+from image_assets.engine.stated_colour import (
+    SourceColour,
+    Space,
+    cicp_space,
+    crop_to_aperture,
+    read_colour,
+)
 from image_assets_tests.odd_pictures import SWAPPED, chrm, gama, iccp, png, saved, tiff
 from image_assets_tests.photographs import picture
 
@@ -143,3 +150,45 @@ def test_curves_run_from_black_to_white_and_never_back() -> None:
     # 203 nits are 58 % of PQ's signal and 75 % of HLG's (BT.2408).
     assert pq_curve(0.5807) == pytest.approx(hlg_curve(0.75), abs=0.005)
     assert pq_curve(0.5807) == pytest.approx(0.908, abs=0.002)
+
+
+# -- the clean aperture of AVIF
+
+
+def _with_aperture(data: bytes, numbers: tuple[int, ...]) -> bytes:
+    """An AVIF with a clap box: in the place of its colr, which decoders do without."""
+    box = struct.pack(">I4s8i", 40, b"clap", *numbers)
+    at = data.index(b"colr") - 4
+    size = int.from_bytes(data[at : at + 4], "big")
+    grown = len(box) - size
+    changed = bytearray(data[:at] + box + data[at + size :])
+    for kind in (b"meta", b"iprp", b"ipco"):
+        place = data.index(kind) - 4
+        length = int.from_bytes(data[place : place + 4], "big") + grown
+        changed[place : place + 4] = length.to_bytes(4, "big")
+    start = data.index(b"mdat") + 4  # the item begins there; iloc says so
+    return bytes(changed).replace(start.to_bytes(4, "big"), (start + grown).to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "size"),
+    [
+        ((32, 1, 20, 1, 0, 1, 0, 1), (32, 20)),
+        ((32, 1, 20, 1, -16, 1, 14, 1), (32, 20)),
+        ((31, 1, 20, 1, 1, 2, 0, 1), (31, 20)),
+        ((31, 1, 20, 1, 0, 1, 0, 1), (64, 48)),  # half a pixel
+        ((65, 1, 20, 1, 0, 1, 0, 1), (64, 48)),  # beyond the picture
+        ((32, 0, 20, 1, 0, 1, 0, 1), (64, 48)),
+    ],
+)
+def test_an_avif_is_cropped_to_its_clean_aperture(
+    numbers: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    data = _with_aperture(saved(picture((64, 48)), "AVIF"), numbers)
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        whole = image.copy()
+        crop_to_aperture(image, data)
+    assert image.size == size
+    if numbers[4:] == (-16, 1, 14, 1):  # the corner at the bottom left
+        assert image.tobytes() == whole.crop((0, 28, 32, 48)).tobytes()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from image_assets.engine import memory
 from image_assets.engine.errors import RunError
 from image_assets.engine.reasons import Reason
 from image_assets.engine.store import ChangedWhileReadError, Entry, LocalStore, remove_temporary
@@ -205,8 +206,10 @@ def test_links_are_followed_where_that_is_asked_for_and_loops_are_cut(
     (elsewhere / "deeper" / "back").symlink_to(elsewhere)
     (strange / "folder").symlink_to(elsewhere)
     (strange / "itself.jpg").symlink_to("itself.jpg")
+    (strange / "above").symlink_to(tmp_path)
     (strange / "pipe.jpg").symlink_to("fifo.jpg")
     assert entries(strange, follow_links=True) == {
+        "above": (Reason.LINK, 0),
         "dangling.jpg": (Reason.LINK, len("nowhere.jpg")),
         "fifo.jpg": (Reason.NOT_A_FILE, 0),
         "folder/deeper/a.jpg": (None, 9),
@@ -346,6 +349,19 @@ def test_a_read_gives_all_bytes_and_the_date_they_had(tmp_path: Path) -> None:
     assert content.mtime_ns == path.stat().st_mtime_ns
     assert LocalStore(tmp_path).read_prefix("photo.jpg", 4) == b"0123"
     assert LocalStore(tmp_path).read_prefix("photo.jpg", 99) == b"0123456789"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux limits a process's memory")
+@pytest.mark.parametrize("size_bytes", [0, 150_000_000])
+def test_a_file_dated_in_the_future_is_read_twice_and_held_once(
+    tmp_path: Path, size_bytes: int
+) -> None:
+    path = tmp_path / "photo.tif"
+    with open(path, "wb") as file:
+        file.truncate(size_bytes)
+    os.utime(path, (4e9, 4e9))
+    with memory.data_limit(int(1.5 * size_bytes) + 10_000_000):
+        assert len(LocalStore(tmp_path).read("photo.tif").data) == size_bytes
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc has files that outgrow their size")

@@ -159,11 +159,27 @@ def test_many_texts_together_are_limited_too() -> None:
     assert look("PNG", data).data.count(b"zTXt") == 4
 
 
+def test_texts_that_are_too_large_are_not_all_unpacked_to_find_that_out() -> None:
+    data = png_header(8, 8) + text_bomb(b"zTXt", MAX_TEXT_BYTES + 1) * 2_000
+    began = time.process_time()
+    assert b"zTXt" not in look("PNG", data).data
+    assert time.process_time() - began < 2
+
+
 def test_a_png_of_a_million_chunks_ends_soon() -> None:
     began = time.process_time()
     found = look("PNG", png_header(8, 8) + png_chunk(b"teSt", b"") * 1_000_000)
     assert found.truncated is not None
     assert time.process_time() - began < 5
+
+
+def test_a_jpeg_that_ends_in_halves_of_markers_is_walked_once() -> None:
+    whole = WHOLE["JPEG"][:-2]
+    for tail in (b"\xff", b"\xff" * 65_536, b"\xff" * 20_000_000):
+        began = time.process_time()
+        found = look("JPEG", whole + tail)
+        assert (found.scan_end, found.has_end) == (len(whole), False)
+        assert time.process_time() - began < 2
 
 
 # -- GIF, TIFF and others ------------------------------------------------------------------------
@@ -189,6 +205,20 @@ def test_pages_of_a_tiff_are_counted_and_a_loop_of_them_ends() -> None:
     place = first + 2 + 12 * entries
     looped = WHOLE["TIFF"][:place] + struct.pack("<I", first) + WHOLE["TIFF"][place + 4 :]
     assert look("TIFF", looped).frames == 1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tiff_directories_whose_entries_all_point_to_the_same_bytes_end_soon(order: str) -> None:
+    count, pages = 4_096, 50
+    entries = b"".join(struct.pack(order + "HHII", 273, 3, 50_000, 0) for _ in range(count))
+    data = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    for page in range(pages):
+        after = len(data) + 2 + len(entries) + 4
+        last = struct.pack(order + "I", after if page < pages - 1 else 0)
+        data += struct.pack(order + "H", count) + entries + last
+    began = time.process_time()
+    assert look("TIFF", data + bytes(100_000)).frames == pages
+    assert time.process_time() - began < 1
 
 
 def test_a_damaged_page_after_the_first_is_not_missed() -> None:
@@ -237,3 +267,43 @@ def test_the_size_of_a_bomb_is_no_matter_here() -> None:
     data = flat_png(30_000, 30_000, 1, 0)
     assert len(data) < 1_000_000
     assert look("PNG", data).truncated is None
+
+
+@pytest.mark.parametrize("added", [b"\0", b"\xff", b"\r\n", bytes(5000), b"PK\3\4" * 100])
+def test_what_somebody_added_behind_an_avif_is_no_part_of_it(added: bytes) -> None:
+    whole = WHOLE["AVIF"]
+    found = look("AVIF", whole + added)
+    assert found.truncated is None
+    Image.open(io.BytesIO(found.data)).load()
+
+
+def test_a_webp_that_lacks_only_its_padding_is_whole() -> None:
+    padded = next(
+        data
+        for data in (encode_photograph(format="WEBP", quality=quality) for quality in range(50, 99))
+        if struct.unpack("<I", data[16:20])[0] % 2
+    )
+    assert look("WEBP", padded[:-1]).data == padded
+    assert look("WEBP", padded[:-1]).truncated is None
+    assert look("WEBP", padded[:-2]).truncated is not None
+
+
+def test_a_png_whose_end_mark_has_a_wrong_sum_is_whole() -> None:
+    found = look("PNG", WHOLE["PNG"][:-4] + b"\0\0\0\0")
+    assert (found.truncated, found.broken) == (None, None)
+
+
+def test_a_png_of_apple_is_told_by_its_name() -> None:
+    data = WHOLE["PNG"]
+    apples = data[:8] + png_chunk(b"CgBI", b"\x50\0\x20\6") + data[8:]
+    assert "CgBI" in (look("PNG", apples).unsupported or "")
+
+
+def test_a_tiff_whose_list_of_strips_is_cut_is_truncated() -> None:
+    place = struct.pack("<I", 120)  # of 36 bytes, in a file of 138
+    listed = raw_tiff([(273, 4, 9, place), (279, 4, 9, place)])
+    assert "list" in (look("TIFF", listed).truncated or "")
+
+
+def test_a_big_endian_bigtiff_is_told_by_its_name() -> None:
+    assert "backwards" in (look("TIFF", b"MM\0+\0\x08\0\0" + bytes(60)).unsupported or "")

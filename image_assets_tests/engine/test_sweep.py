@@ -58,3 +58,13 @@ def test_one_source_is_swept_alone(tmp_path: Path, leftovers: list[Path]) -> Non
     assert sweep_source(tmp_path, DAY, "a/b.jpg") == 1
     assert remaining(leftovers) == leftovers[1:]
     assert sweep_source(tmp_path, DAY, "none.jpg") == 0
+
+
+def test_a_source_that_is_called_like_a_temporary_file_is_none(tmp_path: Path) -> None:
+    folder = tmp_path / "renditions" / DAY
+    (folder / ".upload.jpg.tmp").mkdir(parents=True)
+    (folder / ".upload.jpg.tmp" / "full.avif").touch()
+    (folder / ".link.tmp").symlink_to("elsewhere")
+    assert sweep_partition(tmp_path, DAY) == 0
+    assert sweep_source(tmp_path, DAY, "gone.jpg") == 0
+    assert (folder / ".upload.jpg.tmp" / "full.avif").is_file()

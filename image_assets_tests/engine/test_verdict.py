@@ -26,6 +26,7 @@ BUSY = Load(
         ({}, "cpu", "avif_speed"),
         ({"cores": 8}, "cpu", "max_workers"),
         ({"start_s": 31.0}, "worker_start", "more images per run"),
+        ({"timed_out": 4, "time_limit_s": 30.0}, "time_limit", "image_time_limit_s"),
         ({"storage_s": 96.0}, "input_output", "max_workers"),
         ({"deferred": 101}, "memory", "memory_budget_bytes"),
         ({"workers_wanted": 5}, "memory", "memory_efficient"),
@@ -46,6 +47,7 @@ def test_the_bottleneck_is_named_with_the_setting_to_change(
     "changes",
     [
         {"start_s": 29.0},
+        {"timed_out": 3, "time_limit_s": 30.0},
         {"storage_s": 94.0},
         {"deferred": 100},
         {"images": 40, "busy_s": 270.0, "cpu_s": 281.0},
@@ -60,6 +62,10 @@ def test_the_sentence_has_the_figures() -> None:
     assert "92 % of 4 cores" in judge(BUSY).sentence  # 370 of 400 CPU s
     slow = dataclasses.replace(BUSY, storage_s=190.0)
     assert "50 % of their time" in judge(slow).sentence
+    stuck = dataclasses.replace(BUSY, timed_out=10, time_limit_s=30.0)
+    assert judge(stuck).sentence == (
+        "10 images that came to no end within 30 s held workers for 75 % of the time."
+    )
     short = dataclasses.replace(BUSY, deferred=200, workers_wanted=6)
     assert (
         judge(short).sentence == "200 images waited for memory; 4 of 6 workers fit into the budget."

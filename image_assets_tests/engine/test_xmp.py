@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,3 +124,30 @@ def test_missing_rights_are_added_to_a_settled_packet() -> None:
     settled = settle(to_utf8(xmp_packet(owner=False)), (30, 20), missing)
     assert read_rights(settled).found == missing.found
     assert b"XMPSERIALMARK" in settled
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        b" " * 1_000_000,
+        b" " * 1_000_000 + b"<?xpacket end" * 50_000,
+        b"<!--" + b"<xmp:Thumbnails>" * 60_000 + b"-->",
+        b"<!--" + b"<xmp:Thumbnails/>" * 60_000 + b"-->",
+        b"<!--" + b'tiff:Orientation="' * 50_000 + b" " * 500_000 + b"-->",
+    ],
+    ids=["space", "ends", "thumbnails", "closed thumbnails", "orientations"],
+)
+def test_a_packet_is_settled_in_time_that_grows_with_its_size_alone(inside: bytes) -> None:
+    whole = b"<x>" + inside + b"</x>"
+    began = time.process_time()
+    settle(whole, (40, 30), Rights())
+    assert time.process_time() - began < 1
+
+
+def test_thumbnails_go_whole_and_a_packet_goes_where_they_cannot_be_told() -> None:
+    one = b"<xmp:Thumbnails><rdf:Alt>MARK</rdf:Alt></xmp:Thumbnails >"
+    other = b'<xap:Thumbnails a="1"/>'
+    kept = settle(b"<x>1" + one + b"2" + other + b"3" + one + b"4</x>", (4, 3), Rights())
+    assert kept == b"<x>1234</x>"
+    assert settle(b"<x><!--<xmp:Thumbnails>--></x>", (4, 3), Rights()) == b""
+    assert settle(b"<x/>    <?xpacket end='w'?>", (4, 3), Rights()) == b"<x/>\n<?xpacket end='w'?>"

@@ -23,7 +23,7 @@ from typing import Any, Final
 import psutil
 import pytest
 
-from image_assets.engine.errors import RunError, SettingError
+from image_assets.engine.errors import RunError
 from image_assets.engine.layout import Layout
 from image_assets.engine.ledger import read_ledger
 from image_assets.engine.monitor import Progress
@@ -444,7 +444,7 @@ def test_an_output_that_turns_read_only_ends_the_run_and_keeps_what_is_finished(
             filled.compress(CHUNK, on_progress=protect)
         assert os.fspath(filled.output) in str(caught.value)
         assert_whole(filled, twelve[1])
-        with pytest.raises(SettingError, match=r"an output folder that can be written.*Read-only"):
+        with pytest.raises(RunError, match=r"an output folder that can be written.*Read-only"):
             filled.compress(CHUNK)
     kept = len(visible(filled))
     assert kept >= 4 * 6
