@@ -15,7 +15,7 @@ import psutil
 
 REPOSITORY: Final = Path(__file__).parent.parent
 
-# AVIF by aom at its slowest: some 25 s a megapixel, and a 48 x 32 photograph in 0.1 s. A larger
+# AVIF by aom at its slowest: some 10 s a megapixel, and a 48 x 32 photograph in 0.1 s. A larger
 # photograph holds its worker for as long as a test wants to look at it.
 SLOW: Final[dict[str, object]] = {"full_avif_quality": 95, "avif_speed": 0}
 SLOW_SIZE: Final = (1000, 800)

@@ -8,7 +8,6 @@ from image_assets.engine import tables
 from image_assets.engine.errors import SettingError, expected
 from image_assets.engine.faults import SourceDisk
 from image_assets.engine.layout import is_output, output_around
-from image_assets.engine.naming import source_path
 from image_assets.engine.opening import PREFIX_BYTES, sniff
 from image_assets.engine.reasons import NotCompressedError, Reason
 from image_assets.engine.source_key import from_path, is_safe
@@ -140,8 +139,3 @@ def read_catalogue(output: Path, partition_key: str) -> list[CatalogueRow] | Non
         CatalogueRow(**dict(zip(names, values, strict=True)))
         for values in zip(*(columns[name] for name in names), strict=True)
     ]
-
-
-def absolute_path(root: Path, source_key: str) -> Path:
-    """Return where a source lies, for people and links."""
-    return root / source_path(source_key)

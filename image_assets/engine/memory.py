@@ -3,10 +3,9 @@
 import contextlib
 import ctypes
 import gc
-import os
 import resource
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -69,7 +68,7 @@ def data_limit(growth_bytes: int) -> Iterator[None]:
     now = data_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = now + growth_bytes
-    if not now or (hard != resource.RLIM_INFINITY and limit > hard):
+    if not now or (soft != resource.RLIM_INFINITY and limit > soft):  # a person's own is tighter
         yield
         return
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
@@ -118,14 +117,6 @@ def peak_resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def tree_bytes(pids: Iterable[int]) -> int:
-    """Memory of several processes together, shared pages counted once (PSS), in bytes.
-
-    Processes that ended count nothing.
-    """
-    return sum(process_bytes(pid) for pid in pids)
-
-
 def process_bytes(pid: int) -> int:
     """Memory of a process, shared pages by their share (PSS), in bytes; 0 where it has ended."""
     try:
@@ -135,8 +126,3 @@ def process_bytes(pid: int) -> int:
     except OSError:
         return 0
     return 0
-
-
-def own_tree(children: Iterable[int]) -> list[int]:
-    """This process's id and those of the given children."""
-    return [os.getpid(), *children]

@@ -105,6 +105,9 @@ _VIDEO_BRANDS: Final = (
 PREFIX_BYTES: Final = 512
 """How much of a file `sniff` looks at: brands of AVIF and HEIC come in a list of up to 30."""
 
+_DECODER_ERRORS: Final = (OSError, ValueError, SyntaxError, EOFError, RuntimeError)
+"""What decoders say of broken files; libheif says RuntimeError."""
+
 _RENDERED_IN_PART: Final = frozenset({"JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF"})
 """Formats of which something can be decoded where the end is missing."""
 
@@ -304,7 +307,7 @@ def _unopened(error: Exception, structure: Structure) -> NotCompressedError:
         return NotCompressedError(
             Reason.CORRUPT, "The file begins like an image, but its header cannot be read."
         )
-    if isinstance(error, OSError | ValueError | SyntaxError | EOFError):
+    if isinstance(error, _DECODER_ERRORS):
         return broken(error)
     return NotCompressedError(Reason.CORRUPT, f"The file's header cannot be read: {error!r}.")
 
@@ -417,7 +420,7 @@ def decode(
         unread = unread_compression(structure.compression) if header.format == "TIFF" else None
         if truncated is None and unread is not None:
             raise NotCompressedError(Reason.UNSUPPORTED_PIXELS, unread) from error
-        if truncated is None and isinstance(error, OSError | ValueError | SyntaxError | EOFError):
+        if truncated is None and isinstance(error, _DECODER_ERRORS):
             raise broken(error) from error
         if truncated is not None:
             raise _truncated(truncated, renderable=False) from error
@@ -479,7 +482,7 @@ def _ends_grey(image: Image.Image) -> bool:
 
 def broken(error: Exception) -> NotCompressedError:
     """Word a decoder's error as a row: truncated where it says so, else corrupt."""
-    text = str(error) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
     if any(word in text.lower() for word in ("truncated", "unexpected end", "not enough image")):
         return NotCompressedError(Reason.TRUNCATED, f"The file ends too early: {text}.")
     return NotCompressedError(Reason.CORRUPT, f"The image data cannot be decoded: {text}.")

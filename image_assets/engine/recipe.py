@@ -89,5 +89,7 @@ def attempt_digest(digest: str, preset: ResolvedPreset) -> str:
         "decoders": optional_decoders(),
         "image_time_limit_s": preset.image_time_limit_s,
         "memory_budget_bytes": preset.memory_budget_bytes,
+        # No part of the recipe, for bytes do not depend on it; whether an encoder hangs may.
+        "avif_threads": preset.rules["avif_threads"],
     }
     return recipe_digest(limits)

@@ -353,24 +353,10 @@ def _palette_bytes(flags: int) -> int:
 # -- the others ----------------------------------------------------------------------------------
 
 
-def _lacks_padding(data: bytes) -> bool:
-    """Whether the last chunk of a WebP is whole but for the byte that makes its length even."""
-    position = 12
-    for _ in range(MAX_PARTS):
-        length = struct.unpack_from("<I", data, position + 4)[0]
-        position += 8 + length
-        if position >= len(data):
-            return position == len(data) and bool(length % 2)
-        position += length % 2
-    return False
-
-
 def _walk_webp(found: Structure) -> None:
     data = found.data
     stated = struct.unpack_from("<I", data, 4)[0] + 8
-    if stated == len(data) + 1 and _lacks_padding(data):
-        found.data = data = data + b"\0"
-    elif stated > len(data):
+    if stated > len(data):
         found.truncated = f"{stated - len(data)} of its {stated} bytes are missing"
     kind = data[12:16]
     if kind == b"VP8X":

@@ -7,11 +7,11 @@ import pytest
 
 from image_assets.engine.catalogue import (
     CatalogueRow,
-    absolute_path,
     build_catalogue,
     read_catalogue,
 )
 from image_assets.engine.errors import RunError, SettingError
+from image_assets.engine.naming import source_path
 from image_assets_tests.photographs import save_photograph
 
 DAY = "2015-01-02"
@@ -70,7 +70,7 @@ def test_the_stored_catalogue_says_the_same(source: Path, output: Path) -> None:
     assert read_catalogue(output, DAY) == rows
     assert set(by_key(rows)) == {"100 %25.jpg", "caf%E9%0A.jpg"}
     for row in rows:
-        assert absolute_path(source, row.source_key).is_file()
+        assert (source / source_path(row.source_key)).is_file()
 
 
 def test_a_partition_without_a_folder_has_an_empty_catalogue(output: Path) -> None:

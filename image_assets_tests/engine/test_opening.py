@@ -490,3 +490,11 @@ def test_a_decoders_words_become_a_reason(error: Exception, reason: Reason) -> N
     refused = broken(error)
     assert refused.reason is reason
     assert (str(error) or "EOFError") in refused.message
+
+
+def test_what_a_decoder_says_is_told_in_one_line_and_not_as_code() -> None:
+    error = broken(RuntimeError("Memory allocation error:\n  too large\n"))
+    assert error.reason is Reason.CORRUPT
+    assert error.message == (
+        "The image data cannot be decoded: Memory allocation error: too large."
+    )

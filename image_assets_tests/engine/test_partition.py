@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
@@ -24,7 +26,7 @@ from image_assets.engine.partition import (
     plan_partition,
     publish_partition,
 )
-from image_assets.engine.result import RunRows
+from image_assets.engine.result import RunRows, load_result
 from image_assets.samples import display_p3_profile
 from image_assets_tests.libraries import DAY, FILES, Library, changed, files_of, listing
 from image_assets_tests.photographs import encode_photograph, save_photograph
@@ -898,3 +900,38 @@ def test_every_table_of_a_run_carries_the_schema_version(library: Library) -> No
     }
     for path in found:
         assert tables.read(path).schema.metadata[b"schema_version"] == b"2", path
+
+
+# Columns that schema version 2 added; in version 1 recipes had other digests too.
+ADDED = {
+    *("source_frames", "sha256", "lossless", "frames", "content", "colour_note", "note"),
+    *("attempts", "failing_since_run", "orientation"),
+}
+
+
+def _as_version_1(path: Path) -> None:
+    table = tables.read(path)
+    kept = table.select([name for name in table.schema.names if name not in ADDED])
+    if "recipe_digest" in kept.schema.names:
+        place = kept.schema.names.index("recipe_digest")
+        other = pc.binary_join_element_wise("old", kept.column(place), "")
+        kept = kept.set_column(place, kept.schema.field(place), other)
+    metadata = {**(table.schema.metadata or {}), b"schema_version": b"1"}
+    pq.write_table(kept.replace_schema_metadata(metadata), path)
+
+
+def test_the_output_of_the_version_before_is_made_anew_once_and_its_results_are_read(
+    library: Library,
+) -> None:
+    keys = library.fill(3)
+    (library.source / "cut.jpg").write_bytes(encode_photograph()[:-200])
+    before = library.compress()
+    for path in (library.output / "tables").rglob("*.parquet"):
+        _as_version_1(path)
+
+    again = library.compress()
+    assert (again.counts.written, again.counts.rejected) == (len(keys) * len(FILES), 1)
+    assert (again.counts.failed, again.messages, again.orphans) == (0, [], [])
+    assert library.compress().counts.skipped == len(keys) * len(FILES)
+    assert load_result(library.output, DAY, before.run_id) == before
+    assert library.rows(before).renditions.num_rows == 4 * len(FILES)

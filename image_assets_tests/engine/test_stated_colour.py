@@ -162,6 +162,7 @@ def _with_aperture(data: bytes, numbers: tuple[int, ...]) -> bytes:
     size = int.from_bytes(data[at : at + 4], "big")
     grown = len(box) - size
     changed = bytearray(data[:at] + box + data[at + size :])
+    changed[changed.index(b"\1\2\x83\4") + 3] = 0x84  # of the associations: essential
     for kind in (b"meta", b"iprp", b"ipco"):
         place = data.index(kind) - 4
         length = int.from_bytes(data[place : place + 4], "big") + grown

@@ -277,17 +277,6 @@ def test_what_somebody_added_behind_an_avif_is_no_part_of_it(added: bytes) -> No
     Image.open(io.BytesIO(found.data)).load()
 
 
-def test_a_webp_that_lacks_only_its_padding_is_whole() -> None:
-    padded = next(
-        data
-        for data in (encode_photograph(format="WEBP", quality=quality) for quality in range(50, 99))
-        if struct.unpack("<I", data[16:20])[0] % 2
-    )
-    assert look("WEBP", padded[:-1]).data == padded
-    assert look("WEBP", padded[:-1]).truncated is None
-    assert look("WEBP", padded[:-2]).truncated is not None
-
-
 def test_a_png_whose_end_mark_has_a_wrong_sum_is_whole() -> None:
     found = look("PNG", WHOLE["PNG"][:-4] + b"\0\0\0\0")
     assert (found.truncated, found.broken) == (None, None)

@@ -200,7 +200,7 @@ def test_a_wrong_word_is_refused_with_a_sentence(server: Server) -> None:
 
 
 def test_terminate_leaves_no_worker_and_no_half_file(server: Server, folder: Path) -> None:
-    # The slowest there is: a minute an image.
+    # The slowest there is: some ten seconds an image.
     launched = _launch(server, {"preset": "quality", "avif_speed": 0}, LONG_DAY)
     run_id = launched["run"]["runId"]
     renditions = folder / "output" / "renditions" / LONG_DAY
