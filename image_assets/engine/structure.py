@@ -29,6 +29,8 @@ _UNPACKED_MAX_BYTES: Final = 4 * MAX_TEXT_BYTES
 _PIECE_BYTES: Final = 65_536
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _ZEROS: Final = bytes(4)
+_ZERO_END: Final = "its end is filled with zeros"
+_ZERO_END_MIN_BYTES: Final = 512
 _NOISE: Final = hashlib.shake_128(b"more data").digest(400).replace(b"\xff", b"\x7f")
 """Bits of no picture; no byte is 0xFF, which would be a marker."""
 
@@ -184,7 +186,7 @@ def _judge_open_end(found: Structure) -> None:
     if found.scan_end is None:
         found.truncated = "it ends before its image data"
     elif found.data.endswith(_ZEROS):
-        found.truncated = "its end is filled with zeros"
+        found.truncated = _ZERO_END
     elif _lacks_scans(found):
         found.truncated = f"it ends in scan {found.scans}, before the last"
 
@@ -335,7 +337,9 @@ def _walk_gif(found: Structure, max_frames: int) -> None:
             position += 2
         else:
             # The end mark, or what no decoder reads on after.
-            if kind == 0x3B or found.frames:
+            if kind != 0x3B and _ends_in_zeros(data, len(data)):
+                found.truncated = _ZERO_END
+            elif kind == 0x3B or found.frames:
                 found.truncated = None
             break
         if found.frames > max_frames:
@@ -350,6 +354,15 @@ def _palette_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
+def _ends_in_zeros(data: bytes, end: int) -> bool:
+    """Whether so much of compressed data's end is zeros that it was never downloaded.
+
+    Of one colour and 81 MP, a lossy WebP ends in 5.4 % of zeros, an AVIF, HEIC or GIF in none.
+    """
+    length = max(_ZERO_END_MIN_BYTES, end // 8)
+    return end > length and data.count(0, end - length, end) == length
+
+
 # -- the others ----------------------------------------------------------------------------------
 
 
@@ -358,6 +371,8 @@ def _walk_webp(found: Structure) -> None:
     stated = struct.unpack_from("<I", data, 4)[0] + 8
     if stated > len(data):
         found.truncated = f"{stated - len(data)} of its {stated} bytes are missing"
+    elif _ends_in_zeros(data, stated):
+        found.truncated = _ZERO_END
     kind = data[12:16]
     if kind == b"VP8X":
         width, height = data[24:27], data[27:30]
@@ -417,6 +432,9 @@ def _walk_boxes(found: Structure) -> None:
         if position + length > len(data):
             name = printable(kind.decode("latin-1"))
             found.truncated = f"its box '{name}' ends {position + length - len(data)} bytes later"
+            return
+        if kind in _MEDIA_BOXES and _ends_in_zeros(data, position + length):
+            found.truncated = _ZERO_END
             return
         position += max(8, length)
 

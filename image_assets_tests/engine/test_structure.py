@@ -72,6 +72,26 @@ def test_a_file_may_go_on_behind_its_end() -> None:
         assert look(name, WHOLE[name] + b"what a camera or a person put there").truncated is None
 
 
+@pytest.mark.parametrize("name", ["WEBP", "WEBP moving", "AVIF", "GIF", "GIF moving"])
+def test_a_file_whose_end_never_came_is_found_by_its_zeros(name: str) -> None:
+    format_name, _, moves = name.partition(" ")
+    data = moving(format_name, 40) if moves else encode_photograph((300, 200), format=format_name)
+    for kept in (0.3, 0.6, 0.8):
+        cut = int(len(data) * kept)
+        found = look(format_name, data[:cut] + bytes(len(data) - cut))
+        assert found.truncated == "its end is filled with zeros", kept
+
+
+@pytest.mark.parametrize("format_name", ["WEBP", "AVIF", "GIF"])
+@pytest.mark.parametrize("colour", ["black", "white", "#123456"])
+def test_a_picture_of_one_colour_is_whole_whatever_zeros_it_ends_in(
+    format_name: str, colour: str
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (2500, 2500), colour).save(buffer, format_name)
+    assert look(format_name, buffer.getvalue()).truncated is None
+
+
 # -- JPEG ----------------------------------------------------------------------------------------
 
 
