@@ -105,7 +105,7 @@ def _add_quarantine(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "that cannot be read, or a run that holds the partition. 2: no such output, partition or "
         "source.",
     )
-    quarantine.add_argument("--output", metavar="OUTPUT", type=Path, required=True)
+    _add_output(quarantine)
     quarantine.add_argument("--partition", metavar="YYYY-MM-DD", help="default: every partition")
     quarantine.add_argument(
         "--attempts",
@@ -167,7 +167,7 @@ def _add_forget(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "sources below OUTPUT, and say what this cannot remove. Originals are never touched. "
         "Status 0: nothing of them is found below OUTPUT any more. 1: what is left is listed.",
     )
-    forget.add_argument("--output", metavar="OUTPUT", type=Path, required=True)
+    _add_output(forget)
     forget.add_argument("--partition", metavar="YYYY-MM-DD", help="default: every partition")
     forget.add_argument(
         "sources",
@@ -196,6 +196,20 @@ def _forget(options: argparse.Namespace) -> int:
     for sentence in result.left:
         print(f"LEFT  {printable(sentence)}")
     return EXIT_NOT_COMPLETED if result.left else EXIT_DONE
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    from image_assets.engine.settings import OUTPUT_VARIABLE
+
+    named = os.environ.get(OUTPUT_VARIABLE)
+    parser.add_argument(
+        "--output",
+        metavar="OUTPUT",
+        type=Path,
+        default=Path(named) if named else None,
+        required=not named,
+        help=f"output folder of the library; default: what {OUTPUT_VARIABLE} names",
+    )
 
 
 def _doctor(_options: argparse.Namespace) -> int:

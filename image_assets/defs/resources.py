@@ -12,9 +12,9 @@ from pydantic import Field
 from image_assets.defs import partitions
 from image_assets.engine.layout import Layout, resolve_layout
 from image_assets.engine.partition import check_folders
+from image_assets.engine.settings import OUTPUT_VARIABLE
 
 SOURCE_VARIABLE: Final = "IMAGE_ASSETS_SOURCE"
-OUTPUT_VARIABLE: Final = "IMAGE_ASSETS_OUTPUT"
 LAYOUT_VARIABLE: Final = "IMAGE_ASSETS_LAYOUT"
 DEFAULT_SOURCE: Final = "samples"
 DEFAULT_OUTPUT: Final = "output/samples"

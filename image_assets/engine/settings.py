@@ -13,6 +13,7 @@ from image_assets.engine.formats import OUTPUT_FORMATS
 
 DEFAULT_SETTINGS_PATH = Path(__file__).parent.parent / "image_assets.toml"
 SETTINGS_VARIABLE = "IMAGE_ASSETS_SETTINGS"
+OUTPUT_VARIABLE = "IMAGE_ASSETS_OUTPUT"
 
 ANIMATIONS: Final = ("poster", "keep")
 """What becomes of a moving picture: its first frame, or an animation where the format has them."""

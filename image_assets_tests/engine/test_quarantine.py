@@ -231,6 +231,22 @@ def test_a_source_is_found_by_its_name_as_it_is_printed(library: Library) -> Non
         assert suspect.source_key == turned
 
 
+def test_the_output_is_named_by_the_environment_or_must_be_given(
+    library: Library, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.fill(1)
+    library.compress()
+    monkeypatch.setenv("IMAGE_ASSETS_OUTPUT", str(library.output))
+    assert main(["quarantine"]) == 0
+    assert main(["forget", "00.jpg"]) == 0
+    assert library.rendition_paths() == {}
+    monkeypatch.delenv("IMAGE_ASSETS_OUTPUT")
+    with pytest.raises(SystemExit) as caught:
+        main(["quarantine"])
+    assert caught.value.code == 2
+    assert "--output" in capsys.readouterr().err
+
+
 def test_the_command_lists_and_retries(
     library: Library, capsys: pytest.CaptureFixture[str]
 ) -> None:
