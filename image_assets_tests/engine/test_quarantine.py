@@ -234,12 +234,14 @@ def test_a_source_is_found_by_its_name_as_it_is_printed(library: Library) -> Non
 def test_the_output_is_named_by_the_environment_or_must_be_given(
     library: Library, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library.fill(1)
-    library.compress()
+    _hold(library)
     monkeypatch.setenv("IMAGE_ASSETS_OUTPUT", str(library.output))
     assert main(["quarantine"]) == 0
-    assert main(["forget", "00.jpg"]) == 0
-    assert library.rendition_paths() == {}
+    assert CRASH in capsys.readouterr().out
+    assert main(["forget", CRASH]) == 0
+    capsys.readouterr()
+    assert main(["quarantine"]) == 0
+    assert CRASH not in capsys.readouterr().out
     monkeypatch.delenv("IMAGE_ASSETS_OUTPUT")
     with pytest.raises(SystemExit) as caught:
         main(["quarantine"])
