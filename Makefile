@@ -3,6 +3,8 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.9# what `make lock` resolves with
 
+TEST_WORKERS ?= 2
+
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
@@ -63,7 +65,7 @@ ui: $(STAMP) ## Open the Dagster UI on the same data, until Ctrl-C
 
 .PHONY: test
 test: $(STAMP) ## Run the tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 .PHONY: fuzz
 fuzz: $(STAMP) ## Mutated files through the whole engine, 10 minutes; FUZZ_SECONDS=60 FUZZ_SEED=7

@@ -20,7 +20,7 @@ def request(width: int = 100, height: int = 80) -> Request:
     return Request((width, height), 75, "photograph", POLICY)
 
 
-@pytest.mark.parametrize("entry", OUTPUT_FORMATS.values(), ids=str)
+@pytest.mark.parametrize("entry", OUTPUT_FORMATS.values(), ids=list(OUTPUT_FORMATS))
 def test_a_registered_format_is_known_everywhere(entry: OutputFormat, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(f'formats = ["{entry.name}"]\n[variants.full]\n{entry.name}_quality = 71\n')
@@ -49,7 +49,7 @@ def test_jpeg_xl_means_by_its_quality_what_jpeg_does(preset: str, priority: str 
         assert variant.quality["jxl"] == variant.quality["jpeg"]
 
 
-@pytest.mark.parametrize("entry", OUTPUT_FORMATS.values(), ids=str)
+@pytest.mark.parametrize("entry", OUTPUT_FORMATS.values(), ids=list(OUTPUT_FORMATS))
 def test_without_its_encoders_a_format_names_what_to_install(entry: OutputFormat) -> None:
     others = {name for name in codec_versions() if name not in entry.encoders}
     missing = missing_codec(entry.name, others)
@@ -60,7 +60,7 @@ def test_without_its_encoders_a_format_names_what_to_install(entry: OutputFormat
         assert missing_codec(entry.name, {enough}) is None
 
 
-@pytest.mark.parametrize("entry", OUTPUT_FORMATS.values(), ids=str)
+@pytest.mark.parametrize("entry", OUTPUT_FORMATS.values(), ids=list(OUTPUT_FORMATS))
 def test_a_side_that_a_format_cannot_carry_is_a_row(entry: OutputFormat) -> None:
     assert ways_to_make(entry.name, request(entry.max_side_px, 4))
     for size in ((entry.max_side_px + 1, 4), (4, entry.max_side_px + 1)):
