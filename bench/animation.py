@@ -177,7 +177,7 @@ def show_threads(animations: dict[str, Frames]) -> None:
         frames = next(iter(animations.values()))
         found = set()
         for threads in (1, 1, 2, 4):
-            time.sleep(1.1)  # the file holds the second in which it was made
+            time.sleep(1.1)  # what is measured: a file that holds its second differs in the next
             data, _ = encode(
                 frames,
                 "AVIF",

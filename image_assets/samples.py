@@ -6,7 +6,6 @@ names with spaces and umlauts. How the pictures look is in `image_assets.sample_
 """
 
 import os
-import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import IO, Final
 
 from PIL import ExifTags, Image, UnidentifiedImageError
+
+from image_assets.engine.profiles import display_p3_profile
 
 # Raised by every change to a picture: samples of an older version are rendered again.
 SAMPLES_VERSION: Final = 1
@@ -130,38 +131,6 @@ def make_samples(folder: Path, *, count: int = 24, seed: int = 20150101) -> list
     return paths
 
 
-def display_p3_profile() -> bytes:
-    """An ICC profile (version 4, matrix) of the Display P3 colour space.
-
-    Built here because Pillow only makes sRGB, Lab and XYZ profiles, and dates them.
-    """
-    # Primaries of P3, white D65, adapted to D50 (Bradford); the curve is that of sRGB.
-    curve = b"para" + bytes(4) + struct.pack(">HH", 3, 0)
-    curve += _fixed(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-    adaptation = (1.047882, 0.022919, -0.050201, 0.029587, 0.990479, -0.017059)
-    tags = {
-        b"desc": _text("Display P3"),
-        b"cprt": _text("CC0"),
-        b"wtpt": b"XYZ " + bytes(4) + _fixed(0.964203, 1.0, 0.824905),
-        b"rXYZ": b"XYZ " + bytes(4) + _fixed(0.515102, 0.241182, -0.001050),
-        b"gXYZ": b"XYZ " + bytes(4) + _fixed(0.291965, 0.692236, 0.041882),
-        b"bXYZ": b"XYZ " + bytes(4) + _fixed(0.157153, 0.066582, 0.784378),
-        b"chad": b"sf32" + bytes(4) + _fixed(*adaptation, -0.009237, 0.015060, 0.751678),
-        b"rTRC": curve,
-        b"gTRC": curve,
-        b"bTRC": curve,
-    }
-    table, data = struct.pack(">I", len(tags)), b""
-    data_start = 128 + 4 + 12 * len(tags)
-    for signature, content in tags.items():
-        table += signature + struct.pack(">II", data_start + len(data), len(content))
-        data += content + bytes(-len(content) % 4)
-    header = struct.pack(">I4xI", data_start + len(data), 0x04300000)
-    header += b"mntrRGB XYZ " + struct.pack(">6H", 2015, 1, 1, 0, 0, 0) + b"acsp"
-    header += bytes(28) + _fixed(0.964203, 1.0, 0.824905)
-    return header.ljust(128, b"\0") + table + data
-
-
 def numbered(index: int) -> Sample:
     """The sample at this place: the set over and over, its names numbered from the second time."""
     sample = SAMPLES[index % len(SAMPLES)]
@@ -265,22 +234,6 @@ def _exif(sample: Sample, seed: int) -> Image.Exif:
             }
         )
     return exif
-
-
-def _fixed(*values: float) -> bytes:
-    """Numbers as ICC writes them: signed, 16 bits before and 16 after the point."""
-    return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
-
-
-def _text(text: str) -> bytes:
-    """A text in one language, as an ICC tag."""
-    encoded = text.encode("utf-16-be")
-    return (
-        b"mluc"
-        + bytes(4)
-        + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(encoded), 28)
-        + encoded
-    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from PIL import Image
 
+from image_assets.engine.boxes import Box, iter_boxes
 from image_assets.engine.choice import (
     SVT_MAX_HEIGHT_PX,
     SVT_MAX_WIDTH_PX,
@@ -466,30 +467,17 @@ def moving_cost_bytes(header: Header, px: int, format_name: str, policy: EncodeP
 
 # -- AVIF's container --------------------------------------------------------------------------
 
-Box = tuple[bytes, int, int]
-"""Type, start of the body, end."""
-
 _CONTAINERS: Final = frozenset({b"moov", b"trak", b"mdia", b"edts"})
 
 
-def _boxes(
+def _boxes_of_movie(
     data: bytes | bytearray, start: int, end: int, depth: int = len(_CONTAINERS)
 ) -> Iterator[Box]:
     """Yield the boxes of an ISO media file below moov, depth first; stop at what is malformed."""
-    while start + 8 <= end:
-        size, kind = struct.unpack_from(">I4s", data, start)
-        body = start + 8
-        if size == 1 and body + 8 <= end:
-            [size] = struct.unpack_from(">Q", data, body)
-            body += 8
-        elif size == 0:
-            size = end - start
-        if size < body - start or start + size > end:
-            return
-        yield kind, body, start + size
+    for kind, body, box_end in iter_boxes(data, start, end):
+        yield kind, body, box_end
         if kind in _CONTAINERS and depth:
-            yield from _boxes(data, body, start + size, depth - 1)
-        start += size
+            yield from _boxes_of_movie(data, body, box_end, depth - 1)
 
 
 _LONG: Final = 1  # version of a box whose times have 64 bits
@@ -513,7 +501,7 @@ def avif_plays(data: bytes) -> int:
     """
     total = turn = 0
     try:
-        for box in _boxes(data, 0, len(data)):
+        for box in _boxes_of_movie(data, 0, len(data)):
             kind, body, _ = box
             if kind == b"tkhd" and not total:
                 form, offset = _duration_at(data, box)
@@ -538,7 +526,7 @@ def settle_avif(data: bytearray, survey: Survey) -> None:
     goes in, where libavif wrote "for ever".
     """
     turn = 0
-    boxes = list(_boxes(data, 0, len(data)))
+    boxes = list(_boxes_of_movie(data, 0, len(data)))
     for kind, body, _ in boxes:
         if kind in (b"mvhd", b"tkhd", b"mdhd"):
             length = 16 if data[body] == _LONG else 8

@@ -1,13 +1,13 @@
 """What a source states about its colours beside an ICC profile: PNG chunks, AVIF and HEIF boxes."""
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
 from PIL import Image
 
+from image_assets.engine.boxes import iter_boxes
 from image_assets.engine.profiles import (
     CICP_PRIMARIES,
     CICP_TRANSFERS,
@@ -224,7 +224,7 @@ def crop_to_aperture(image: Image.Image, data: bytes) -> None:
 def _primary_properties(data: bytes) -> list[tuple[bytes, bytes]]:
     """Kind and content of each property of the primary picture; none where they cannot be read."""
     try:
-        for kind, start, end in _boxes(data, 0, len(data)):
+        for kind, start, end in iter_boxes(data, 0, len(data)):
             if kind == b"meta":
                 return _meta_properties(data, start + 4, end)
     except (struct.error, IndexError):
@@ -234,14 +234,14 @@ def _primary_properties(data: bytes) -> list[tuple[bytes, bytes]]:
 
 def _meta_properties(data: bytes, start: int, end: int) -> list[tuple[bytes, bytes]]:
     primary, properties, places = 0, list[tuple[bytes, int, int]](), dict[int, list[int]]()
-    for kind, inner, inner_end in _boxes(data, start, end):
+    for kind, inner, inner_end in iter_boxes(data, start, end):
         if kind == b"pitm":
             wide = data[inner] > 0
             primary = struct.unpack_from(">I" if wide else ">H", data, inner + 4)[0]
         elif kind == b"iprp":
-            for part, part_start, part_end in _boxes(data, inner, inner_end):
+            for part, part_start, part_end in iter_boxes(data, inner, inner_end):
                 if part == b"ipco":
-                    properties = list(_boxes(data, part_start, part_end))
+                    properties = list(iter_boxes(data, part_start, part_end))
                 elif part == b"ipma":
                     places |= _associations(data, part_start, part_end)
     chosen = [properties[n - 1] for n in places.get(primary, ()) if 1 <= n <= len(properties)]
@@ -267,18 +267,3 @@ def _associations(data: bytes, start: int, end: int) -> dict[int, list[int]]:
         ]
         at += width * number
     return found
-
-
-def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start of the content and end of the boxes between two offsets."""
-    while start + 8 <= end:
-        size, kind = struct.unpack_from(">I4s", data, start)
-        head = 8
-        if size == 1:
-            size, head = struct.unpack_from(">Q", data, start + 8)[0], 16
-        elif size == 0:
-            size = end - start
-        if size < head or start + size > end:
-            return
-        yield kind, start + head, start + size
-        start += size

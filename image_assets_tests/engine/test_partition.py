@@ -26,8 +26,8 @@ from image_assets.engine.partition import (
     plan_partition,
     publish_partition,
 )
+from image_assets.engine.profiles import display_p3_profile
 from image_assets.engine.result import RunRows, load_result
-from image_assets.samples import display_p3_profile
 from image_assets_tests.libraries import DAY, FILES, Library, changed, files_of, listing
 from image_assets_tests.photographs import encode_photograph, save_photograph
 

@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from image_assets_tests.defs.library import draw_image
+from image_assets_tests.processes import wait_until
 from image_assets_tests.system.graphql import PROJECT
 
 pytestmark = pytest.mark.system
 
-_POLL_INTERVAL_S = 0.1
 _BEGUN_WITHIN_S = 60.0
 
 
@@ -63,8 +63,8 @@ def test_a_stopped_run_says_so_and_leaves_no_worker(
 
 
 def _wait_for_a_rendition(process: subprocess.Popen[str], folder: Path) -> None:
-    deadline = time.monotonic() + _BEGUN_WITHIN_S
-    while not any(folder.rglob("*.avif")):
+    def is_there() -> bool:
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "no rendition was made"
-        time.sleep(_POLL_INTERVAL_S)
+        return any(folder.rglob("*.avif"))
+
+    wait_until(is_there, "a rendition is made", _BEGUN_WITHIN_S)
