@@ -192,7 +192,7 @@ import io, json, os, sys
 os.environ["SVT_LOG"] = "1"
 import pillow_avif
 from PIL import Image
-from image_assets.engine.memory import limit_arenas
+from image_assets.engine.workers.memory import limit_arenas
 limit_arenas()
 format_name, mode, width, height, count, options = json.loads(sys.argv[1])
 class Moving(Image.Image):

@@ -11,9 +11,9 @@ import time
 
 from PIL import Image, ImageCms
 
-from image_assets.engine.codecs import prepare_pillow
-from image_assets.engine.colour import to_srgb
-from image_assets.engine.profiles import display_p3_profile
+from image_assets.engine.pixels.codecs import prepare_pillow
+from image_assets.engine.pixels.colour import to_srgb
+from image_assets.engine.pixels.profiles import display_p3_profile
 
 _SIZE = (4000, 3000)
 _ROUNDS = 7

@@ -145,18 +145,18 @@ CLASSES: Final[dict[str, Callable[[int, int], bytes]]] = {
 
 def measure(folder: Path, preset: str, pairs: list[str]) -> dict[str, float]:
     """Render ``small`` and then ``large`` of a folder; return bytes. Runs in its own process."""
-    from image_assets.engine import memory
-    from image_assets.engine.codecs import prepare_pillow
-    from image_assets.engine.layout import FLAT, resolve_layout
-    from image_assets.engine.partition import (
+    from image_assets.engine.pixels.codecs import prepare_pillow
+    from image_assets.engine.planning.presets import resolve_preset
+    from image_assets.engine.planning.settings import load_settings
+    from image_assets.engine.run.partition import (
         PartitionJob,
         plan_partition,
         recipe_digests,
         render_setup,
     )
-    from image_assets.engine.presets import resolve_preset
-    from image_assets.engine.render import SourceTask, render_source
-    from image_assets.engine.settings import load_settings
+    from image_assets.engine.storage.layout import FLAT, resolve_layout
+    from image_assets.engine.workers import memory
+    from image_assets.engine.workers.render import SourceTask, render_source
 
     memory.limit_arenas()
     prepare_pillow()

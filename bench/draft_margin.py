@@ -25,9 +25,9 @@ from bench.source_folders import (
     fill_with_camera_jpegs,
     photographs_or_samples,
 )
-from image_assets.engine.codecs import prepare_pillow
-from image_assets.engine.opening import decode, open_source
-from image_assets.engine.resize import resize, variant_size
+from image_assets.engine.pixels.codecs import prepare_pillow
+from image_assets.engine.pixels.opening import decode, open_source
+from image_assets.engine.pixels.resize import resize, variant_size
 
 MARGINS: Final = (1.0, 1.25, 1.5, 2.0)
 FULL_DECODE: Final = 8.0

@@ -21,17 +21,17 @@ from PIL import Image
 
 from bench.photographs import list_photographs
 from bench.scoring import score
-from image_assets.engine.choice import GRAPHIC, EncodePolicy
-from image_assets.engine.codecs import codec_versions, prepare_pillow
-from image_assets.engine.colour import flatten, to_srgb
-from image_assets.engine.content import classify
-from image_assets.engine.encode import encode_smallest, list_encodings, prepare
-from image_assets.engine.metadata import NO_METADATA
-from image_assets.engine.opening import decode, open_source
-from image_assets.engine.presets import ResolvedPreset, resolve_preset
-from image_assets.engine.resize import resize, variant_size
-from image_assets.engine.settings import DEFAULT_SETTINGS_PATH, load_settings
-from image_assets.engine.stated_colour import read_colour
+from image_assets.engine.pixels.choice import GRAPHIC, EncodePolicy
+from image_assets.engine.pixels.codecs import codec_versions, prepare_pillow
+from image_assets.engine.pixels.colour import flatten, to_srgb
+from image_assets.engine.pixels.content import classify
+from image_assets.engine.pixels.encode import encode_smallest, list_encodings, prepare
+from image_assets.engine.pixels.metadata import NO_METADATA
+from image_assets.engine.pixels.opening import decode, open_source
+from image_assets.engine.pixels.resize import resize, variant_size
+from image_assets.engine.pixels.stated_colour import read_colour
+from image_assets.engine.planning.presets import ResolvedPreset, resolve_preset
+from image_assets.engine.planning.settings import DEFAULT_SETTINGS_PATH, load_settings
 
 WHITE = "#ffffff"
 

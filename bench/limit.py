@@ -25,7 +25,7 @@ from bench.source_folders import (
     fill_with_camera_jpegs,
     photographs_or_samples,
 )
-from image_assets.engine.machine import inspect_machine
+from image_assets.engine.planning.machine import inspect_machine
 
 TARGET_SHARE: Final = 0.85
 TARGET_PEAK_BYTES: Final = 400_000_000

@@ -12,15 +12,15 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from image_assets.engine import memory
-from image_assets.engine.codecs import prepare_pillow
-from image_assets.engine.layout import FLAT, Layout
-from image_assets.engine.machine import inspect_machine
-from image_assets.engine.partition import PartitionJob, recipe_digests, render_setup
-from image_assets.engine.plan import make_plan
-from image_assets.engine.presets import resolve_preset
-from image_assets.engine.render import RenderSetup, SourceTask, render_source
-from image_assets.engine.settings import load_settings
+from image_assets.engine.pixels.codecs import prepare_pillow
+from image_assets.engine.planning.machine import inspect_machine
+from image_assets.engine.planning.plan import make_plan
+from image_assets.engine.planning.presets import resolve_preset
+from image_assets.engine.planning.settings import load_settings
+from image_assets.engine.run.partition import PartitionJob, recipe_digests, render_setup
+from image_assets.engine.storage.layout import FLAT, Layout
+from image_assets.engine.workers import memory
+from image_assets.engine.workers.render import RenderSetup, SourceTask, render_source
 
 STAGES: Final = ("decode", "colour", "resize", "encode")
 EVERY_STAGE: Final = ("read", *STAGES, "write")

@@ -36,13 +36,13 @@ from bench.source_folders import (
     fill_with_camera_jpegs,
     photographs_or_samples,
 )
-from image_assets.engine.presets import (
+from image_assets.engine.planning.presets import (
     PRESET_NAMES,
     ResolvedPreset,
     parse_set,
     resolve_preset,
 )
-from image_assets.engine.settings import load_settings
+from image_assets.engine.planning.settings import load_settings
 
 SUFFIXES: Final = {"avif": "avif", "webp": "webp", "jpeg": "jpg"}
 TIMED_PER_SCORED: Final = 5

@@ -1,4 +1,4 @@
-"""Print the table of inks in `image_assets/engine/profiles.py`, and how near it is to libvips.
+"""Print the table of inks in `engine/pixels/profiles.py`, and how near it is to libvips.
 
 python -m bench.press_inks CMYK_FILE...
 """
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyvips
 from PIL import Image
 
-from image_assets.engine.colour import to_srgb
+from image_assets.engine.pixels.colour import to_srgb
 from image_assets_tests.colour_difference import mean_difference
 
 _NODES = (0, 128, 255)

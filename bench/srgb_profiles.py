@@ -8,8 +8,8 @@ import warnings
 
 from PIL import Image, ImageCms
 
-from image_assets.engine import colour
-from image_assets.engine.codecs import prepare_pillow
+from image_assets.engine.pixels import colour
+from image_assets.engine.pixels.codecs import prepare_pillow
 
 
 def main(paths: list[str]) -> None:

@@ -19,7 +19,7 @@ from image_assets.engine.source_key import printable
 
 if TYPE_CHECKING:
     from image_assets.engine.api import FolderResult
-    from image_assets.engine.monitor import Progress
+    from image_assets.engine.run.monitor import Progress
 
 EXIT_DONE, EXIT_NOT_COMPLETED, EXIT_WRONG_USAGE = 0, 1, 2
 _INTERRUPTED = 130
@@ -57,7 +57,11 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from image_assets.engine.presets import DEFAULT_PRESET, PRESET_NAMES, preset_description
+    from image_assets.engine.planning.presets import (
+        DEFAULT_PRESET,
+        PRESET_NAMES,
+        preset_description,
+    )
 
     parser = argparse.ArgumentParser(
         prog="image-assets", description="Web renditions of a photograph library."
@@ -127,14 +131,14 @@ def _add_quarantine(commands: "argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _default_of(name: str) -> object:
-    from image_assets.engine.presets import common_default
+    from image_assets.engine.planning.presets import common_default
 
     return common_default(name)
 
 
 def _quarantine(options: argparse.Namespace) -> int:
     from image_assets.engine.api import new_run_id
-    from image_assets.engine.quarantine import list_suspects, retry
+    from image_assets.engine.library.quarantine import list_suspects, retry
 
     output = options.output.absolute()
     if options.retry:
@@ -179,7 +183,7 @@ def _add_forget(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _forget(options: argparse.Namespace) -> int:
-    from image_assets.engine.forget import forget_sources
+    from image_assets.engine.library.forget import forget_sources
 
     source, home = os.environ.get("IMAGE_ASSETS_SOURCE"), os.environ.get("DAGSTER_HOME")
     result = forget_sources(
@@ -199,7 +203,7 @@ def _forget(options: argparse.Namespace) -> int:
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    from image_assets.engine.settings import OUTPUT_VARIABLE
+    from image_assets.engine.planning.settings import OUTPUT_VARIABLE
 
     named = os.environ.get(OUTPUT_VARIABLE)
     parser.add_argument(
@@ -229,8 +233,8 @@ def _doctor(_options: argparse.Namespace) -> int:
 
 def _compress(options: argparse.Namespace) -> int:
     from image_assets.engine.api import compress_folder
-    from image_assets.engine.presets import override_fields, parse_set
-    from image_assets.engine.settings import load_settings
+    from image_assets.engine.planning.presets import override_fields, parse_set
+    from image_assets.engine.planning.settings import load_settings
 
     settings = load_settings()
     if "help" in options.pairs:
@@ -338,7 +342,7 @@ class _BarDisplay:
 
 def print_summary(result: "FolderResult", echo: Callable[..., None] = print) -> None:
     """Print the performance table, what was saved, the verdict and the images left out."""
-    from image_assets.engine.report import summary_lines
+    from image_assets.engine.run.report import summary_lines
 
     for partition in result.partitions:
         for line in summary_lines(partition):

@@ -10,7 +10,7 @@ from image_assets.defs.loggers import console_logger
 from image_assets.defs.partitions import daily_partitions
 from image_assets.defs.resources import LibraryResource, shard_handover
 from image_assets.defs.schedules import nightly_schedule
-from image_assets.engine.settings import Settings, load_settings
+from image_assets.engine.planning.settings import Settings, load_settings
 
 
 def build_definitions(settings: Settings, library: LibraryResource) -> dg.Definitions:

@@ -14,7 +14,7 @@ from typing import IO, Final
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from image_assets.engine.profiles import display_p3_profile
+from image_assets.engine.pixels.profiles import display_p3_profile
 
 # Raised by every change to a picture: samples of an older version are rendered again.
 SAMPLES_VERSION: Final = 1

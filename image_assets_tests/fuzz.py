@@ -38,9 +38,9 @@ from typing import Any, Final
 from PIL import Image, ImageCms, PngImagePlugin
 
 from image_assets.engine.api import FolderResult, compress_folder
-from image_assets.engine.codecs import optional_decoders, prepare_pillow
+from image_assets.engine.pixels.codecs import optional_decoders, prepare_pillow
+from image_assets.engine.planning.settings import DEFAULT_SETTINGS_PATH, load_settings
 from image_assets.engine.reasons import FAILED_REASONS, Reason
-from image_assets.engine.settings import DEFAULT_SETTINGS_PATH, load_settings
 from image_assets_tests.photographs import camera_exif, picture
 from image_assets_tests.processes import REPOSITORY
 

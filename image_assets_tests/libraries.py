@@ -9,12 +9,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from image_assets.engine.layout import FLAT, resolve_layout
-from image_assets.engine.monitor import Progress
-from image_assets.engine.partition import PartitionJob, compress_partition
-from image_assets.engine.presets import resolve_preset
-from image_assets.engine.result import PartitionResult, RunRows, read_rows
-from image_assets.engine.settings import DEFAULT_SETTINGS_PATH, load_settings
+from image_assets.engine.planning.presets import resolve_preset
+from image_assets.engine.planning.settings import DEFAULT_SETTINGS_PATH, load_settings
+from image_assets.engine.run.monitor import Progress
+from image_assets.engine.run.partition import PartitionJob, compress_partition
+from image_assets.engine.run.result import PartitionResult, RunRows, read_rows
+from image_assets.engine.storage.layout import FLAT, resolve_layout
 from image_assets_tests.photographs import save_photograph
 
 DAY: Final = "2015-06-01"

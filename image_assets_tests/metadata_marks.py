@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from PIL import PngImagePlugin
 
-from image_assets.engine.codecs import load_decoder
-from image_assets.engine.profiles import display_p3_profile
+from image_assets.engine.pixels.codecs import load_decoder
+from image_assets.engine.pixels.profiles import display_p3_profile
 from image_assets_tests.photographs import picture
 
 ARTIST: Final = "Jürgen Øst 写真"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from image_assets.engine import profiles
+from image_assets.engine.pixels import profiles
 from image_assets_tests.colour_difference import Array
 
 SIZE: Final = (120, 80)

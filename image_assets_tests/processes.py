@@ -110,7 +110,9 @@ def workers_of(pid: int) -> list[psutil.Process]:
     """The worker processes below a process."""
     try:
         children = psutil.Process(pid).children(recursive=True)
-        return [child for child in children if "image_assets.engine.worker" in _words(child)]
+        return [
+            child for child in children if "image_assets.engine.workers.worker" in _words(child)
+        ]
     except psutil.NoSuchProcess:
         return []
 
@@ -159,7 +161,7 @@ def assert_lean(worker: psutil.Process) -> None:
     module that was imported and forgotten again is seen too.
     """
     modules = imported_modules(worker.pid)
-    assert "image_assets.engine.render" in modules, "the worker's imports can be seen"
+    assert "image_assets.engine.workers.render" in modules, "the worker's imports can be seen"
     assert {name.partition(".")[0] for name in modules} & UNWANTED_IN_WORKERS == set()
     mapped = {file.path for file in worker.memory_maps()}
     assert any("/PIL/" in path for path in mapped), "the worker's libraries can be seen"

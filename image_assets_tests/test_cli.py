@@ -342,7 +342,7 @@ def test_neither_dagster_nor_pandas_is_imported_in_a_whole_run(source: Path, out
 
     modules = done.stdout.splitlines()[-1].split()
     assert modules[0] == "modules"
-    assert "image_assets.engine.partition" in modules
+    assert "image_assets.engine.run.partition" in modules
     assert {name.partition(".")[0] for name in modules} & {"dagster", "pandas"} == set()
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from image_assets_tests.engine.test_right_pixels import KINDS
+from image_assets_tests.engine.pixels.test_right_pixels import KINDS
 from image_assets_tests.processes import REPOSITORY
 
 DOCUMENTS: Final = tuple(

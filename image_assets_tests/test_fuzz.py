@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from image_assets.engine.cost import Header, image_cost_bytes
+from image_assets.engine.pixels.cost import Header, image_cost_bytes
 from image_assets_tests import fuzz
 from image_assets_tests.photographs import picture
 

@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from image_assets.engine.catalogue import read_catalogue
-from image_assets.engine.ledger import read_ledger
+from image_assets.engine.library.catalogue import read_catalogue
 from image_assets.engine.source_key import from_path, to_path
+from image_assets.engine.storage.ledger import read_ledger
 from image_assets_tests.libraries import DAY, FILES, Library
 from image_assets_tests.photographs import encode_photograph
 from image_assets_tests.processes import command, environment

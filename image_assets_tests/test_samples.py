@@ -6,7 +6,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from image_assets import sample_scenes
-from image_assets.engine.profiles import display_p3_profile
+from image_assets.engine.pixels.profiles import display_p3_profile
 from image_assets.samples import SAMPLES, Sample, make_samples, numbered
 
 

@@ -20,11 +20,11 @@ from image_assets.defs.metadata import (
 )
 from image_assets.defs.partitions import BACKFILL_POLICY
 from image_assets.defs.resources import LibraryResource
-from image_assets.engine.catalogue import build_catalogue
-from image_assets.engine.quarantine import suspects_of
-from image_assets.engine.result import PartitionResult, latest_run, load_result
-from image_assets.engine.settings import Settings
-from image_assets.engine.statistics import COLUMNS
+from image_assets.engine.library.catalogue import build_catalogue
+from image_assets.engine.library.quarantine import suspects_of
+from image_assets.engine.planning.settings import Settings
+from image_assets.engine.run.result import PartitionResult, latest_run, load_result
+from image_assets.engine.run.statistics import COLUMNS
 
 # `multi_asset` with one spec, because the `asset` decorator's backfill_policy is beta and warns
 # each time a code location loads.

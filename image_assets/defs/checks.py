@@ -16,9 +16,9 @@ from image_assets.defs.failures import told_in_one_sentence
 from image_assets.defs.keys import PERFORMANCE_STATISTICS, format_key
 from image_assets.defs.metadata import format_row
 from image_assets.defs.resources import LibraryResource
+from image_assets.engine.planning.settings import Settings
 from image_assets.engine.reasons import NO_IMAGE_REASONS
-from image_assets.engine.result import PartitionResult
-from image_assets.engine.settings import Settings
+from image_assets.engine.run.result import PartitionResult
 
 _MB: Final = 1_000_000
 

@@ -25,18 +25,18 @@ from image_assets.defs.metadata import (
 from image_assets.defs.partitions import BACKFILL_POLICY
 from image_assets.defs.progress import ProgressLog, limited_logger
 from image_assets.defs.resources import LibraryResource
-from image_assets.engine.codecs import CODECS_OF_FORMAT, codec_versions
-from image_assets.engine.formats import OUTPUT_FORMATS
-from image_assets.engine.partition import (
+from image_assets.engine.pixels.codecs import CODECS_OF_FORMAT, codec_versions
+from image_assets.engine.pixels.formats import OUTPUT_FORMATS
+from image_assets.engine.planning.plan import Plan
+from image_assets.engine.planning.recipe import PIPELINE_VERSION
+from image_assets.engine.planning.settings import Settings
+from image_assets.engine.run.partition import (
     PartitionJob,
     ShardResult,
     compress_shard,
     plan_partition,
     publish_partition,
 )
-from image_assets.engine.plan import Plan
-from image_assets.engine.recipe import PIPELINE_VERSION
-from image_assets.engine.settings import Settings
 
 _GROUP: Final = "renditions"
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from image_assets.engine.presets import (
+from image_assets.engine.planning.presets import (
     DEFAULT_PRESET,
     PRESET_NAMES,
     OverrideField,
@@ -14,7 +14,7 @@ from image_assets.engine.presets import (
     preset_description,
     resolve_preset,
 )
-from image_assets.engine.settings import Settings
+from image_assets.engine.planning.settings import Settings
 
 # The graph's name, so where its config lies: ops.compress.config.
 COMPRESS: Final = "compress"

@@ -10,13 +10,13 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from image_assets.engine import tables
-from image_assets.engine.catalogue import CatalogueRow
-from image_assets.engine.partition import PartitionJob
-from image_assets.engine.quarantine import Suspect
-from image_assets.engine.result import PartitionResult, read_rows
+from image_assets.engine.library.catalogue import CatalogueRow
+from image_assets.engine.library.quarantine import Suspect
+from image_assets.engine.run.partition import PartitionJob
+from image_assets.engine.run.result import PartitionResult, read_rows
+from image_assets.engine.run.statistics import ALL, COLUMNS
 from image_assets.engine.source_key import printable
-from image_assets.engine.statistics import ALL, COLUMNS
+from image_assets.engine.storage import tables
 
 if TYPE_CHECKING:
     import pandas as pd

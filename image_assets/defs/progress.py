@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from image_assets.engine.monitor import Progress
+from image_assets.engine.run.monitor import Progress
 from image_assets.engine.source_key import printable
 
 INTERVAL_S: Final = 5.0

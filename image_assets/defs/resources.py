@@ -10,9 +10,9 @@ import dagster as dg
 from pydantic import Field
 
 from image_assets.defs import partitions
-from image_assets.engine.layout import Layout, resolve_layout
-from image_assets.engine.partition import check_folders
-from image_assets.engine.settings import OUTPUT_VARIABLE
+from image_assets.engine.planning.settings import OUTPUT_VARIABLE
+from image_assets.engine.run.partition import check_folders
+from image_assets.engine.storage.layout import Layout, resolve_layout
 
 SOURCE_VARIABLE: Final = "IMAGE_ASSETS_SOURCE"
 LAYOUT_VARIABLE: Final = "IMAGE_ASSETS_LAYOUT"

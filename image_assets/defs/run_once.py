@@ -22,7 +22,7 @@ from image_assets.engine.errors import ImageAssetsError, RunError, SettingError,
 if TYPE_CHECKING:
     import dagster as dg
 
-    from image_assets.engine.settings import Settings
+    from image_assets.engine.planning.settings import Settings
 
 EXIT_DONE: Final = 0
 EXIT_NOT_COMPLETED: Final = 1
@@ -75,7 +75,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from image_assets.engine.presets import DEFAULT_PRESET
+    from image_assets.engine.planning.presets import DEFAULT_PRESET
 
     parser = argparse.ArgumentParser(
         prog="python -m image_assets.defs.run_once",
@@ -108,8 +108,8 @@ def _check(options: argparse.Namespace) -> _Request:
     Raises:
         SettingError: Something is wrong; nothing was started.
     """
-    from image_assets.engine.partition import check_folders
-    from image_assets.engine.settings import load_settings
+    from image_assets.engine.planning.settings import load_settings
+    from image_assets.engine.run.partition import check_folders
 
     settings = load_settings()
     config = _config(options.preset, options.pairs, settings)
@@ -124,7 +124,7 @@ def _check(options: argparse.Namespace) -> _Request:
 
 
 def _config(preset: str, pairs: list[str], settings: "Settings") -> dict[str, object]:
-    from image_assets.engine.presets import override_fields, parse_set, resolve_preset
+    from image_assets.engine.planning.presets import override_fields, parse_set, resolve_preset
 
     overrides = parse_set(pairs)
     resolve_preset(preset, settings, overrides)
@@ -170,8 +170,8 @@ def _find_partition(source: Path, output: Path, day: date | None) -> tuple[str, 
     """
     from image_assets.defs import partitions
     from image_assets.defs.resources import LAYOUT_VARIABLE
-    from image_assets.engine.layout import AUTO, FLAT, resolve_layout
-    from image_assets.engine.naming import LAYOUT_RECORD
+    from image_assets.engine.storage.layout import AUTO, FLAT, resolve_layout
+    from image_assets.engine.storage.naming import LAYOUT_RECORD
 
     today = partitions.today()
     is_new = not (output / LAYOUT_RECORD).exists()
@@ -259,8 +259,8 @@ def _explain(result: "dg.ExecuteInProcessResult") -> int:
 
 
 def _print_result(request: _Request, result: "dg.ExecuteInProcessResult") -> None:
-    from image_assets.engine.report import summary_lines
-    from image_assets.engine.result import load_result
+    from image_assets.engine.run.report import summary_lines
+    from image_assets.engine.run.result import load_result
 
     run = load_result(request.output, request.partition_key, result.run_id)
     print()

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from image_assets.engine.errors import SettingError, expected
-from image_assets.engine.layout import FLAT, TEMPLATES, Layout, resolve_layout
-from image_assets.engine.monitor import Progress
-from image_assets.engine.partition import PartitionJob, check_folders, compress_partition
-from image_assets.engine.presets import DEFAULT_PRESET, resolve_preset
-from image_assets.engine.result import Counts, NotCompressed, PartitionResult, read_rows
-from image_assets.engine.settings import Settings, load_settings
+from image_assets.engine.planning.presets import DEFAULT_PRESET, resolve_preset
+from image_assets.engine.planning.settings import Settings, load_settings
+from image_assets.engine.run.monitor import Progress
+from image_assets.engine.run.partition import PartitionJob, check_folders, compress_partition
+from image_assets.engine.run.result import Counts, NotCompressed, PartitionResult, read_rows
+from image_assets.engine.storage.layout import FLAT, TEMPLATES, Layout, resolve_layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +138,7 @@ def compress_folder(
         output: Folder for renditions and tables, outside the source.
         preset: ``balanced``, ``throughput``, ``quality`` or ``memory_efficient``.
         overrides: Single settings in the preset's place, such as ``{"full_px": 1600}``; the keys
-            are those of `image_assets.engine.presets.override_fields`.
+            are those of `image_assets.engine.planning.presets.override_fields`.
         settings: Variants and formats; default is the settings file.
         partition_key: One day, ``YYYY-MM-DD``, of a folder that has day folders.
         today: Day of the first run; default is today in UTC.

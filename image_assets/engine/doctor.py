@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from image_assets.engine.codecs import PLUGINS, codec_versions, load_decoder, plugin_version
 from image_assets.engine.errors import SettingError
-from image_assets.engine.formats import OUTPUT_FORMATS, missing_codec
-from image_assets.engine.machine import (
+from image_assets.engine.pixels.codecs import PLUGINS, codec_versions, load_decoder, plugin_version
+from image_assets.engine.pixels.formats import OUTPUT_FORMATS, missing_codec
+from image_assets.engine.planning.machine import (
     Machine,
     file_handle_limit,
     free_disk_bytes,
     inspect_machine,
     read_cgroup,
 )
-from image_assets.engine.plan import (
+from image_assets.engine.planning.plan import (
     AVAILABLE_SHARE,
     IMAGE_MIN_BYTES,
     PARENT_BASE_BYTES,
     WORKER_BASE_BYTES,
 )
-from image_assets.engine.settings import SETTINGS_VARIABLE, load_settings
+from image_assets.engine.planning.settings import SETTINGS_VARIABLE, load_settings
 
 Status = Literal["ok", "warning", "problem"]
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from image_assets.definitions import build_definitions
 from image_assets.defs.resources import LibraryResource
-from image_assets.engine.settings import Settings, load_settings
+from image_assets.engine.planning.settings import Settings, load_settings
 
 DAY = "2026-03-01"
 

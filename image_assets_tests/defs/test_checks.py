@@ -5,9 +5,9 @@ import dagster as dg
 import pytest
 
 from image_assets.defs.checks import NOTHING_MEASURED, Check, all_checks
-from image_assets.engine.result import Counts, NotCompressed, PartitionResult
-from image_assets.engine.settings import load_settings
-from image_assets.engine.verdict import Verdict
+from image_assets.engine.planning.settings import load_settings
+from image_assets.engine.run.result import Counts, NotCompressed, PartitionResult
+from image_assets.engine.run.verdict import Verdict
 from image_assets_tests.defs.library import DAY, DayLibrary
 
 CHECKS = {

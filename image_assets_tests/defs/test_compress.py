@@ -4,8 +4,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from image_assets.engine.presets import PRESET_NAMES
-from image_assets.engine.settings import Settings, VariantSetting
+from image_assets.engine.planning.presets import PRESET_NAMES
+from image_assets.engine.planning.settings import Settings, VariantSetting
 from image_assets_tests.defs.library import (
     DAY,
     DayLibrary,

@@ -3,8 +3,8 @@ import pytest
 
 from image_assets.defs.config import config_fields, resolve_config, resolve_run_config
 from image_assets.engine.errors import SettingError
-from image_assets.engine.presets import PRESET_NAMES, override_fields, preset_description
-from image_assets.engine.settings import load_settings
+from image_assets.engine.planning.presets import PRESET_NAMES, override_fields, preset_description
+from image_assets.engine.planning.settings import load_settings
 
 SETTINGS = load_settings()
 

@@ -15,7 +15,7 @@ import dagster as dg
 
 from image_assets.definitions import build_definitions
 from image_assets.defs.resources import LibraryResource
-from image_assets.engine.settings import load_settings
+from image_assets.engine.planning.settings import load_settings
 
 SNAPSHOT = Path(__file__).with_name("definitions.json")
 

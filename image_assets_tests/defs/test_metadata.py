@@ -8,7 +8,7 @@ from image_assets.defs.metadata import (
     quarantine_metadata,
     table_metadata,
 )
-from image_assets.engine.quarantine import Suspect
+from image_assets.engine.library.quarantine import Suspect
 
 
 def test_a_table_carries_names_types_and_units() -> None:

@@ -4,7 +4,7 @@ import logging
 import pytest
 
 from image_assets.defs.progress import MAX_WARNINGS, ProgressLog, limited_logger
-from image_assets.engine.monitor import Progress
+from image_assets.engine.run.monitor import Progress
 
 
 class _Kept(logging.Handler):

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from image_assets.engine.layout import Layout
-from image_assets.engine.partition import PartitionJob
-from image_assets.engine.presets import resolve_preset
-from image_assets.engine.settings import DEFAULT_SETTINGS_PATH, load_settings
+from image_assets.engine.planning.presets import resolve_preset
+from image_assets.engine.planning.settings import DEFAULT_SETTINGS_PATH, load_settings
+from image_assets.engine.run.partition import PartitionJob
+from image_assets.engine.storage.layout import Layout
 
 DAY = "2015-01-02"
 

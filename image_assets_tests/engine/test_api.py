@@ -10,9 +10,9 @@ import pytest
 import image_assets
 from image_assets.engine.api import compress_folder, new_run_id
 from image_assets.engine.errors import RunError, SettingError
-from image_assets.engine.monitor import Progress
-from image_assets.engine.settings import Settings, VariantSetting
-from image_assets.engine.statistics import ALL, COLUMNS
+from image_assets.engine.planning.settings import Settings, VariantSetting
+from image_assets.engine.run.monitor import Progress
+from image_assets.engine.run.statistics import ALL, COLUMNS
 from image_assets_tests.libraries import FILES, Library, listing
 from image_assets_tests.photographs import save_photograph
 from image_assets_tests.processes import environment

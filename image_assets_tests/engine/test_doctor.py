@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from image_assets.engine.codecs import codec_versions
 from image_assets.engine.doctor import (
     Finding,
     codec_findings,
@@ -13,10 +12,11 @@ from image_assets.engine.doctor import (
     memory_finding,
     plugin_findings,
 )
-from image_assets.engine.machine import Machine
-from image_assets.engine.plan import make_plan
-from image_assets.engine.presets import resolve_preset
-from image_assets.engine.settings import DEFAULT_SETTINGS_PATH, load_settings
+from image_assets.engine.pixels.codecs import codec_versions
+from image_assets.engine.planning.machine import Machine
+from image_assets.engine.planning.plan import make_plan
+from image_assets.engine.planning.presets import resolve_preset
+from image_assets.engine.planning.settings import DEFAULT_SETTINGS_PATH, load_settings
 
 ALL = {
     "pillow": "13.0",

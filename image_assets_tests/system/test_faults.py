@@ -24,16 +24,16 @@ import psutil
 import pytest
 
 from image_assets.engine.errors import RunError
-from image_assets.engine.layout import Layout
-from image_assets.engine.ledger import read_ledger
-from image_assets.engine.monitor import Progress
-from image_assets.engine.partition import (
+from image_assets.engine.run.monitor import Progress
+from image_assets.engine.run.partition import (
     compress_partition,
     compress_shard,
     plan_partition,
     publish_partition,
 )
-from image_assets.engine.result import latest_run
+from image_assets.engine.run.result import latest_run
+from image_assets.engine.storage.layout import Layout
+from image_assets.engine.storage.ledger import read_ledger
 from image_assets_tests.libraries import DAY, Library, changed
 from image_assets_tests.mounts import broken_sector, change, protected, small_disk, unmount
 from image_assets_tests.photographs import encode_photograph, save_photograph

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from image_assets.engine.result import load_result, read_rows
+from image_assets.engine.run.result import load_result, read_rows
 from image_assets_tests.bombs import flat_png, lying_webp
 from image_assets_tests.faulty_decoders import EATS_MEMORY, make_decoders_faulty
 from image_assets_tests.photographs import camera_exif, encode_photograph, save_photograph

@@ -210,7 +210,7 @@ def test_terminate_leaves_no_worker_and_no_half_file(server: Server, folder: Pat
     workers = [
         process
         for process in psutil.Process(server.process.pid).children(recursive=True)
-        if any("image_assets.engine.worker" in word for word in process.cmdline())
+        if any("image_assets.engine.workers.worker" in word for word in process.cmdline())
     ]
     assert workers
 

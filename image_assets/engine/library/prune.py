@@ -1,0 +1,131 @@
+"""Orphans: renditions whose source is gone. Listed by default, removed only under guards.
+
+An unmounted disk looks like a folder whose sources are all gone, so nothing is removed where the
+partition's folder is missing, the listing is empty or has an unreadable part, none of its sources
+is there any more, or more than a tenth would go. What was listed without is looked for once more:
+a listing may be older than the run.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from image_assets.engine.errors import RunError
+from image_assets.engine.library.catalogue import CatalogueRow
+from image_assets.engine.storage.ledger import Ledger
+from image_assets.engine.storage.naming import rendition_folder, rendition_path, source_path
+from image_assets.engine.storage.store import LocalStore, remove_temporary
+
+if TYPE_CHECKING:
+    from image_assets.engine.run.partition import PartitionJob
+
+REMOVED_SHARE_MAX: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """Sources that the ledger knows and the catalogue does not.
+
+    Attributes:
+        source_keys: Sorted.
+        paths: Their renditions below the output folder, by (source_key, variant, format).
+    """
+
+    source_keys: tuple[str, ...]
+    paths: dict[tuple[str, str, str], str]
+
+
+def find_orphans(
+    output: Path, partition_key: str, ledger: Ledger, catalogue: list[CatalogueRow]
+) -> Orphans:
+    """List the orphans of a partition."""
+    there = {row.source_key for row in catalogue}
+    store = LocalStore(output)
+    paths: dict[tuple[str, str, str], str] = {}
+    for key, row in ledger.rows.items():
+        if key[0] in there or row["status"] == "rejected":
+            continue
+        path = rendition_path(partition_key, *key)
+        if store.size_of(path) is not None:
+            paths[key] = path
+    return Orphans(tuple(sorted({key[0] for key in paths})), paths)
+
+
+def prune_orphans(
+    job: "PartitionJob",
+    root: Path | None,
+    ledger: Ledger,
+    catalogue: list[CatalogueRow],
+    orphans: Orphans,
+) -> int:
+    """Remove the orphans of the selected variants and formats, and their ledger rows.
+
+    A folder that this empties goes too, and so do temporary files left in it.
+
+    Returns:
+        Number of files removed.
+
+    Raises:
+        RunError: A guard stops it; nothing was removed.
+    """
+    if root is None or not root.is_dir():
+        raise RunError(_stop(job, "the partition's source folder is missing"))
+    if not catalogue:
+        raise RunError(_stop(job, "the listing of its sources is empty"))
+    unread = [row.source_key for row in catalogue if row.status == "failed"]
+    if unread:
+        raise RunError(_stop(job, f"{len(unread)} entries could not be read, such as {unread[0]}"))
+    if not any(_is_there(root, row.source_key) for row in catalogue):
+        raise RunError(_stop(job, "none of the sources that were listed is there any more"))
+    wanted = set(job.wanted())
+    doomed = {
+        key: path
+        for key, path in orphans.paths.items()
+        if key[1:] in wanted and not _is_there(root, key[0])
+    }
+    # Of what is selected only: else a run of one format in six may remove six tenths of it.
+    made = sum(
+        1 for key, row in ledger.rows.items() if row["status"] != "rejected" and key[1:] in wanted
+    )
+    if len(doomed) > REMOVED_SHARE_MAX * made and not job.preset.prune_force:
+        raise RunError(
+            _stop(
+                job,
+                f"{len(doomed)} of {made} renditions would go, more than "
+                f"{REMOVED_SHARE_MAX:.0%}; prune_force allows it",
+            )
+        )
+    store = LocalStore(job.output)
+    for key, path in doomed.items():
+        store.delete(path)
+        ledger.forget(key)
+    for source_key in {key[0] for key in doomed}:
+        remove_empty_folders(job.output, job.partition_key, source_key)
+    return len(doomed)
+
+
+def remove_empty_folders(output: Path, partition_key: str, source_key: str) -> None:
+    """Remove a source's rendition folder where nothing is in it, and its parents likewise."""
+    top = output / "renditions" / partition_key
+    folder = output / rendition_folder(partition_key, source_key)
+    remove_temporary(folder)
+    while folder != top:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:  # not empty
+            return
+        folder = folder.parent
+
+
+def _is_there(root: Path, source_key: str) -> bool:
+    try:
+        return os.path.lexists(root / source_path(source_key))
+    except (OSError, ValueError):
+        return True  # nobody can tell, so nothing is removed
+
+
+def _stop(job: "PartitionJob", why: str) -> str:
+    return f"Expected a safe prune of partition {job.partition_key}, received that {why}."

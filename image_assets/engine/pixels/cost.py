@@ -1,0 +1,127 @@
+"""What an image costs in memory, computed from its header before anything is decoded.
+
+Every number is fitted to ``python -m bench.cost``, which renders 32 classes of images at 12 and 24
+MP, each in a process of its own: from 20 MB on, an estimate is 0.8 to 1.5 times what is measured.
+"""
+
+from dataclasses import dataclass, field
+
+from image_assets.engine.pixels.structure import Structure
+
+MOVING_FORMATS = ("GIF", "WEBP", "PNG", "AVIF", "JXL")
+"""Formats whose frames are an animation's. TIFF has pages, MPO and HEIF further pictures."""
+
+# Bytes a pixel that are held at once between decoding and the first variant: what the decoder gives
+# and what it becomes in sRGB. RGB is 4 as it comes, 8 where it is turned or has a profile.
+_BYTES_PER_PIXEL = {
+    "1": 2, "L": 1.5, "P": 5.5, "PA": 9, "LA": 9, "La": 9,
+    "RGB": 6, "RGBX": 6, "RGBA": 8.5, "RGBa": 8.5,
+    "CMYK": 8.5, "YCbCr": 8, "LAB": 8.5, "HSV": 8,
+    "I;16": 10, "I;16B": 10, "I;16L": 10, "I;16N": 10, "I": 17, "F": 17,
+}  # fmt: skip
+_UNKNOWN_BYTES_PER_PIXEL = 17
+# Decoders that hold more than the picture: libwebp two canvases and a frame, libheif its planes.
+_DECODER_BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 9, "HEIF": 8, "JXL": 8}
+_DECODER_ALPHA_BYTES_PER_PIXEL = 3
+
+# Coefficients that libjpeg holds where a picture comes in several scans, for each sample.
+_COEFFICIENT_BYTES = 2
+_SAMPLES_PER_PIXEL = 3.0
+
+_GUARD_SHARE = 1.25
+_GUARD_BASE_BYTES = 64_000_000
+_GUARD_THREAD_BYTES = 12_000_000
+_GUARD_THREADS_MAX = 8
+
+_ENCODE_BASE_BYTES = 12_000_000
+_ENCODE_BYTES_PER_PIXEL = 25
+_ENCODE_ALPHA_BYTES_PER_PIXEL = 45
+_ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
+
+
+_RESIZE_BYTES_PER_SIDE_PX = 48
+"""LANCZOS weights: six times the side, in doubles, whatever the new size. It matters only where a
+side has millions: 1 x 16.7 million pixels take 900 MB (found by fuzzing)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a source's header says.
+
+    Attributes:
+        format: Pillow's name of the input format.
+        mode: Pillow's name of the pixel mode.
+        width_px: Stored width, before orientation.
+        height_px: Stored height.
+        frames: Number of frames or pages.
+        progressive: A JPEG in several scans.
+        size_bytes: Size of the file.
+        structure: What the file's container says.
+    """
+
+    format: str
+    mode: str
+    width_px: int
+    height_px: int
+    frames: int
+    progressive: bool
+    size_bytes: int
+    structure: Structure | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def moving_frames(self) -> int:
+        """Frames of an animation; 1 for pages and further pictures, which are never decoded."""
+        return max(1, self.frames) if self.format in MOVING_FORMATS else 1
+
+
+def decode_scale(width_px: int, height_px: int, needed_px: float) -> int:
+    """Return the divisor (1, 2, 4, 8) of the smallest JPEG decode that is not below what is needed.
+
+    Args:
+        width_px: Stored width.
+        height_px: Stored height.
+        needed_px: Longest side that the largest variant needs, margin included.
+    """
+    longest = max(width_px, height_px)
+    return next((n for n in (8, 4, 2) if longest / n >= needed_px), 1)
+
+
+def guard_bytes(grant_bytes: int, threads: int) -> int:
+    """Return by how much a worker's memory may grow before its image is ended.
+
+    No good image comes near: estimates are right within 0.8 (``python -m bench.cost``), which is
+    the share, and the base is what codecs reserve at their first use, measured 53 MB with one
+    thread of SVT, 75 with two and 143 with eight and more, most of it stacks that are never used.
+
+    Args:
+        grant_bytes: What the image was granted, at least its cost.
+        threads: Of the AVIF encoder.
+    """
+    base = _GUARD_BASE_BYTES + _GUARD_THREAD_BYTES * min(threads, _GUARD_THREADS_MAX)
+    return base + int(_GUARD_SHARE * grant_bytes)
+
+
+def image_cost_bytes(header: Header, largest_px: int, draft_margin: float) -> int:
+    """Return the memory that compressing an image takes over a worker's base, in bytes."""
+    pixels = header.width_px * header.height_px
+    decoded = pixels
+    coefficients = 0
+    if header.format in ("JPEG", "MPO"):
+        scale = decode_scale(header.width_px, header.height_px, largest_px * draft_margin)
+        decoded = pixels // (scale * scale)
+        structure = header.structure
+        if header.progressive or (structure is not None and structure.scans > 1):
+            samples = structure.samples_per_pixel if structure is not None else _SAMPLES_PER_PIXEL
+            coefficients = int(pixels * samples * _COEFFICIENT_BYTES)
+    decoder = _DECODER_BYTES_PER_PIXEL.get(header.format, 0)
+    if decoder and header.mode == "RGBA":
+        decoder += _DECODER_ALPHA_BYTES_PER_PIXEL
+    per_pixel = max(_BYTES_PER_PIXEL.get(header.mode, _UNKNOWN_BYTES_PER_PIXEL), decoder)
+    longest = max(header.width_px, header.height_px, 1)
+    shrink = min(1.0, largest_px / longest)
+    rendered = int(pixels * shrink * shrink)
+    has_alpha = header.mode in _ALPHA_MODES
+    per_rendered = _ENCODE_ALPHA_BYTES_PER_PIXEL if has_alpha else _ENCODE_BYTES_PER_PIXEL
+    encode = _ENCODE_BASE_BYTES + rendered * per_rendered
+    tables = (header.width_px + header.height_px) * _RESIZE_BYTES_PER_SIDE_PX if shrink < 1 else 0
+    return header.size_bytes + coefficients + int(decoded * per_pixel) + tables + encode

@@ -1,0 +1,488 @@
+"""Open a source: by its content, from an allow-list, within limits, without decoding it."""
+
+import contextlib
+import io
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+
+from image_assets.engine.pixels.codecs import PLUGINS, load_decoder, optional_decoders
+from image_assets.engine.pixels.cost import Header, decode_scale
+from image_assets.engine.pixels.stated_colour import crop_to_aperture
+from image_assets.engine.pixels.structure import MAX_TEXT_BYTES, Structure, walk
+from image_assets.engine.pixels.tiff_layouts import mend_palette, unread_compression, unread_layout
+from image_assets.engine.reasons import NotCompressedError, Reason
+
+ALLOWED_FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "BMP")
+"""What is opened, whatever a file's extension says. MPO is what drones and phones write."""
+
+_JPEG_XL: Final = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a")
+# Known by their first bytes, so that the row can say what came instead of an allowed image.
+_OTHER_CONTENT: Final = (
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"\xc5\xd0\xd3\xc6", "a PostScript document"),
+    (b"8BPS", "a Photoshop document"),
+    (b"gimp xcf", "a GIMP document"),
+    (b"\x00\x00\x01\x00", "a Windows icon"),
+    (b"\x00\x00\x02\x00", "a Windows cursor"),
+    (b"icns", "an Apple icon"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    (b"II\xbc", "a JPEG XR image"),
+    (b"PF\n", "a PFM image"),
+    (b"Pf\n", "a PFM image"),
+    (b"v/1\x01", "an OpenEXR image"),
+    (b"#?RADIANCE", "a Radiance HDR image"),
+    (b"DDS ", "a DirectDraw surface"),
+    (b"qoif", "a QOI image"),
+    (b"BPG\xfb", "a BPG image"),
+    (b"FLIF", "a FLIF image"),
+    (b"\x8aMNG\r\n", "an MNG animation"),
+    (b"\x8bJNG\r\n", "a JNG image"),
+    (b"/* XPM */", "an XPM image"),
+    (b"#define ", "an XBM image or a C header"),
+    (b"\x59\xa6\x6a\x95", "a Sun raster image"),
+    (b"\x01\xda\x00\x01", "an SGI image"),
+    (b"\x01\xda\x01\x01", "an SGI image"),
+    (b"SDPX", "a DPX film frame"),
+    (b"XPDS", "a DPX film frame"),
+    (b"\x80\x2a\x5f\xd7", "a Cineon film frame"),
+    (b"id=ImageMagick", "an ImageMagick image (MIFF)"),
+    *(
+        (bytes([10, version, 1, bits]), "a PCX image")
+        for version in (0, 2, 3, 5)
+        for bits in (1, 2, 4, 8)
+    ),
+    (b"AT&TFORM", "a DjVu document"),
+    (b"SIMPLE  =", "a FITS image"),
+    (b"\x01\x00\x00\x00", "a Windows metafile"),
+    (b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
+    (b"FUJIFILMCCD-RAW", "camera raw (Fujifilm RAF)"),
+    (b"IIRO", "camera raw (Olympus ORF)"),
+    (b"IIRS", "camera raw (Olympus ORF)"),
+    (b"IIU\x00", "camera raw (Panasonic RW2)"),
+    (b"FOVb", "camera raw (Sigma X3F)"),
+    (b"\x00MRM", "camera raw (Minolta MRW)"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (b"\x00\x00\x01\xba", "an MPEG video"),
+    (b"\x00\x00\x01\xb3", "an MPEG video"),
+    (b"FLV\x01", "a Flash video"),
+    (b"OggS", "an Ogg recording"),
+    (b"ID3", "an MP3 recording"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the image it points to"),
+    (b"\xd0\xcf\x11\xe0", "an Office document"),
+    (b"PK\x03\x04", "a ZIP archive or Office document"),
+    (b"PK\x05\x06", "an empty ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\x00\x05\x16\x07", "what macOS keeps beside a file, not the file (AppleDouble)"),
+)
+# What follows ``RIFF`` or ``ftyp``; any other brand is told as it is.
+_RIFF_CONTENT: Final = {b"AVI ": "an AVI video", b"WAVE": "a WAV recording"}
+_BRANDS: Final = {
+    b"qt  ": "a QuickTime video",
+    b"crx ": "camera raw (Canon CR3)",
+    b"M4A ": "an MPEG-4 recording",
+}
+_VIDEO_BRANDS: Final = (
+    b"isom",
+    b"iso2",
+    b"iso4",
+    b"iso5",
+    b"iso6",
+    b"mp4",
+    b"M4V",
+    b"3gp",
+    b"dash",
+)
+
+PREFIX_BYTES: Final = 512
+"""How much of a file `sniff` looks at: brands of AVIF and HEIC come in a list of up to 30."""
+
+_DECODER_ERRORS: Final = (OSError, ValueError, SyntaxError, EOFError, RuntimeError)
+"""What decoders say of broken files; libheif says RuntimeError."""
+
+_RENDERED_IN_PART: Final = frozenset({"JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF"})
+"""Formats of which something can be decoded where the end is missing."""
+
+MAX_SCANS: Final = 100
+"""Scans of a JPEG that are decoded. Encoders write 10 (libjpeg's progressive), at most some 40
+(mozjpeg's search). Each one goes over the whole picture again, however few bytes it has: an empty
+scan of 100 MP takes 0.07 s here (``python -m bench.cost --scans``), so that 100 of the largest
+picture stay far below the time limit."""
+
+# A profile of 1 to 4 MB is kept; `structure` leaves out what is larger, where Pillow would refuse.
+PngImagePlugin.MAX_TEXT_CHUNK = MAX_TEXT_BYTES
+
+
+def sniff(prefix: bytes) -> str:
+    """Return the input format that a file's first bytes announce, without running a decoder.
+
+    Args:
+        prefix: The first `PREFIX_BYTES` bytes.
+
+    Raises:
+        NotCompressedError: Empty, not an image, or an image of a format that is not read.
+    """
+    if not prefix:
+        raise NotCompressedError(Reason.EMPTY, "The file is empty.")
+    optional = _optional_format(prefix)
+    if optional is not None:
+        if load_decoder(optional):
+            return optional
+        plugin = PLUGINS[optional]
+        raise NotCompressedError(
+            Reason.UNSUPPORTED_FORMAT,
+            f"The file is a {plugin.title} image, for which no decoder is installed: "
+            f"pip install '{plugin.extra}'.",
+        )
+    Image.init()
+    for name in ALLOWED_FORMATS:
+        entry = Image.OPEN.get(name)
+        if entry is None:  # MPO has no opener of its own: Pillow finds it inside a JPEG
+            continue
+        accept = entry[1]
+        if accept is not None and accept(prefix) is True:
+            return name
+    text = prefix.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<svg", b"<?xml")):
+        raise _unsupported("an SVG or XML document")
+    if text.startswith((b"<!doctype html", b"<html")):
+        raise NotCompressedError(Reason.NOT_AN_IMAGE, "The file is an HTML page, not an image.")
+    other = _other_content(prefix)
+    if other is not None:
+        raise _unsupported(other)
+    raise NotCompressedError(
+        Reason.NOT_AN_IMAGE, "The file's content is no image format that is known."
+    )
+
+
+def _other_content(prefix: bytes) -> str | None:
+    """Name a format that is known but not read."""
+    if _is_tga(prefix):  # first: a cursor begins like one
+        return "a TGA image"
+    for magic, name in _OTHER_CONTENT:
+        if prefix.startswith(magic):
+            return name
+    kind = prefix[8:12]
+    if prefix[:4] == b"RIFF" and kind in _RIFF_CONTENT:
+        return _RIFF_CONTENT[kind]
+    if prefix[4:8] == b"ftyp":
+        if kind.startswith(_VIDEO_BRANDS):
+            return "an MPEG-4 video"
+        return _BRANDS.get(kind, f"an ISO media file of brand {kind.decode('latin-1')!r}")
+    if prefix[4:8] in (b"moov", b"mdat", b"wide", b"free"):
+        return "a QuickTime video"
+    if prefix[:1] == b"P" and prefix[1:2] in b"1234567" and prefix[2:3] in b" \t\r\n":
+        return "a PNM image"
+    if prefix[257:262] == b"ustar":
+        return "a tar archive"
+    return None
+
+
+def _is_tga(prefix: bytes) -> bool:
+    """TGA has no magic: every field of its header must make sense."""
+    if len(prefix) < 18 or prefix[1] > 1 or prefix[2] not in (1, 2, 3, 9, 10, 11):
+        return False
+    width, height = struct.unpack_from("<HH", prefix, 12)
+    has_map = prefix[1] == 1
+    maps = prefix[7] in (15, 16, 24, 32) if has_map else not any(prefix[3:8])
+    depths = (8, 15, 16, 24, 32)
+    return bool(width and height and maps and prefix[16] in depths and prefix[17] < 0x40)
+
+
+def _optional_format(prefix: bytes) -> str | None:
+    """Name a format that is read where its plugin is installed."""
+    if prefix.startswith(_JPEG_XL):
+        return "JXL"
+    return "HEIF" if _is_heic(prefix) else None
+
+
+def _is_heic(prefix: bytes) -> bool:
+    """Tell HEIC from AVIF: both may begin as ``mif1``, and then the brands that follow decide."""
+    if prefix[4:8] != b"ftyp":
+        return False
+    brands = {prefix[start : start + 4] for start in range(8, len(prefix) - 3, 4)}
+    return bool(brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}) and not (
+        brands & {b"avif", b"avis"}
+    )
+
+
+def _unsupported(what: str) -> NotCompressedError:
+    return NotCompressedError(
+        Reason.UNSUPPORTED_FORMAT,
+        f"The file is {what}; read are {', '.join((*ALLOWED_FORMATS, *optional_decoders()))}.",
+    )
+
+
+def open_source(
+    data: bytes,
+    *,
+    max_pixels: int | None = None,
+    max_frames: int = 100_000,
+    accept_truncated: bool = False,
+) -> tuple[Image.Image, Header]:
+    """Open an image and read its header; no pixel is decoded.
+
+    Args:
+        data: The whole file.
+        max_pixels: Beyond it a WebP or GIF is refused before its decoder reserves its frames.
+        max_frames: Frames of a GIF are counted up to one more than this.
+        accept_truncated: Open what has lost its end, too.
+
+    Raises:
+        NotCompressedError: Not an image, not an allowed one, or a broken header.
+    """
+    announced = sniff(data[:PREFIX_BYTES])
+    structure = walk(announced, data, MAX_SCANS, max_frames)
+    _refuse_structure(announced, structure)
+    if announced in ("WEBP", "GIF") and structure.size is not None and max_pixels is not None:
+        check_pixels(Header(announced, "RGBA", *structure.size, 1, False, len(data)), max_pixels)
+    source = structure.data
+    if not structure.has_end and structure.scan_end is not None:
+        source = structure.ended_jpeg()  # whether only the end marker is missing, `decode` finds
+    try:
+        with (
+            _truncation_accepted(accept_truncated and structure.truncated is not None),
+            _read_by_libtiff(structure.needs_libtiff),
+        ):
+            image = Image.open(io.BytesIO(source), formats=(announced,))
+        mend_palette(image)
+        frames = structure.frames or int(getattr(image, "n_frames", 1))
+    except Exception as error:
+        # Pillow's parsers meet broken headers with any kind of error (fuzzed TIFF and WebP files);
+        # beyond these it is memory, which the caller knows to tell.
+        if isinstance(error, MemoryError | NotCompressedError):
+            raise
+        unread = None
+        if announced == "TIFF" and structure.truncated is None:
+            unread = unread_compression(structure.compression) or unread_layout(source)
+        if unread is not None:
+            raise NotCompressedError(Reason.UNSUPPORTED_PIXELS, unread) from error
+        raise _unopened(error, structure) from error
+    if image.width < 1 or image.height < 1:
+        raise NotCompressedError(
+            Reason.CORRUPT, f"The header states {image.width} x {image.height} pixels."
+        )
+    return image, Header(
+        format=image.format or "",
+        mode=image.mode,
+        width_px=image.width,
+        height_px=image.height,
+        frames=frames,
+        progressive=bool(image.info.get("progressive") or image.info.get("progression")),
+        size_bytes=len(data),
+        structure=structure,
+    )
+
+
+def _refuse_structure(announced: str, structure: Structure) -> None:
+    if structure.unsupported is not None:
+        raise NotCompressedError(Reason.UNSUPPORTED_FORMAT, structure.unsupported)
+    if structure.precision_bits not in (0, 8):
+        raise NotCompressedError(
+            Reason.UNSUPPORTED_PIXELS,
+            f"The file is a JPEG of {structure.precision_bits} bits a sample; JPEGs of 8 are read.",
+        )
+    if structure.jpeg_kind in ("JPEG-LS", "hierarchical", "lossless"):
+        raise NotCompressedError(
+            Reason.UNSUPPORTED_PIXELS,
+            f"The file is a {structure.jpeg_kind} JPEG; baseline, progressive and arithmetic ones "
+            "are read.",
+        )
+
+
+def _unopened(error: Exception, structure: Structure) -> NotCompressedError:
+    if structure.truncated is not None:
+        return _truncated(structure.truncated, renderable=False)
+    if structure.broken is not None:
+        return NotCompressedError(Reason.CORRUPT, structure.broken)
+    if isinstance(error, UnidentifiedImageError):
+        return NotCompressedError(
+            Reason.CORRUPT, "The file begins like an image, but its header cannot be read."
+        )
+    if isinstance(error, _DECODER_ERRORS):
+        return broken(error)
+    return NotCompressedError(Reason.CORRUPT, f"The file's header cannot be read: {error!r}.")
+
+
+def _truncated(why: str, *, renderable: bool) -> NotCompressedError:
+    hint = " (accept_truncated renders the rest)" if renderable else ""
+    return NotCompressedError(Reason.TRUNCATED, f"The file is truncated: {why}{hint}.")
+
+
+@contextlib.contextmanager
+def _truncation_accepted(accepted: bool) -> Iterator[None]:
+    """Let Pillow fill what is missing; a global of its own, so only for as long as it takes."""
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, accepted
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+@contextlib.contextmanager
+def _read_by_libtiff(needed: bool) -> Iterator[None]:
+    """Let libtiff read uncompressed data too; as above a global of Pillow's."""
+    before, TiffImagePlugin.READ_LIBTIFF = TiffImagePlugin.READ_LIBTIFF, needed
+    try:
+        yield
+    finally:
+        TiffImagePlugin.READ_LIBTIFF = before
+
+
+def check_pixels(header: Header, max_pixels: int) -> None:
+    """Refuse an image of more pixels, over all frames of an animation, than allowed.
+
+    Raises:
+        NotCompressedError: With the numbers.
+    """
+    frames = header.moving_frames
+    pixels = header.width_px * header.height_px * frames
+    if pixels > max_pixels:
+        where = f" in {frames} frames" if frames > 1 else ""
+        raise NotCompressedError(
+            Reason.TOO_MANY_PIXELS,
+            f"Expected at most {max_pixels:,} pixels, received {header.width_px} x "
+            f"{header.height_px}{where} = {pixels:,} (max_pixels).",
+        )
+
+
+def check_parts(header: Header, max_frames: int) -> None:
+    """Refuse an animation of more frames than allowed, and a JPEG of more than `MAX_SCANS`.
+
+    Raises:
+        NotCompressedError: With the numbers.
+    """
+    frames = header.moving_frames
+    if frames > max_frames:
+        counted = "more" if header.format == "GIF" else f"{frames:,}"  # which is not counted on
+        raise NotCompressedError(
+            Reason.TOO_MANY_FRAMES,
+            f"Expected at most {max_frames:,} frames, received {counted} (max_frames).",
+        )
+    if header.structure is not None and header.structure.scans > MAX_SCANS:
+        raise NotCompressedError(
+            Reason.TOO_MANY_SCANS,
+            f"Expected a JPEG of at most {MAX_SCANS} scans, received more: each one is decoded "
+            "over the whole picture.",
+        )
+
+
+def decode(
+    image: Image.Image, header: Header, needed_px: float, *, accept_truncated: bool = False
+) -> str | None:
+    """Decode the first frame, JPEG at the smallest scale that is not below what is needed.
+
+    Args:
+        image: As `open_source` returned it; holds the pixels afterwards.
+        header: Its header.
+        needed_px: Longest side that the largest variant needs, margin included.
+        accept_truncated: Decode what there is of a file that has lost its end.
+
+    Returns:
+        None; where the file is truncated and that is accepted, a note that says so.
+
+    Raises:
+        NotCompressedError: The data is truncated or corrupt.
+    """
+    structure = header.structure or Structure(b"")
+    if structure.broken is not None:
+        raise NotCompressedError(Reason.CORRUPT, structure.broken)
+    truncated = structure.truncated
+    # What is offered is only what would come of it.
+    renderable = structure.has_pixels and header.format in _RENDERED_IN_PART
+    if truncated is not None and not (accept_truncated and structure.has_pixels):
+        raise _truncated(truncated, renderable=renderable and not accept_truncated)
+    try:
+        if header.format in ("JPEG", "MPO"):
+            scale = decode_scale(header.width_px, header.height_px, needed_px)
+            if scale > 1:
+                # draft() takes the size to reach; asking for exactly 1/scale gives that scale.
+                # A side below the scale stays a pixel, for draft() divides by it.
+                size = (max(1, header.width_px // scale), max(1, header.height_px // scale))
+                image.draft(None, size)
+        with _truncation_accepted(truncated is not None):
+            image.load()
+        if header.format == "AVIF":
+            crop_to_aperture(image, data=structure.data)
+        if truncated is None and _is_cut_jpeg(image, header.format, structure):
+            truncated = "its image data ends before the picture does"
+    except MemoryError:
+        raise
+    except Exception as error:
+        unread = unread_compression(structure.compression) if header.format == "TIFF" else None
+        if truncated is None and unread is not None:
+            raise NotCompressedError(Reason.UNSUPPORTED_PIXELS, unread) from error
+        if truncated is None and isinstance(error, _DECODER_ERRORS):
+            raise broken(error) from error
+        if truncated is not None:
+            raise _truncated(truncated, renderable=False) from error
+        raise NotCompressedError(
+            Reason.CORRUPT, f"The image data cannot be decoded: {error!r}."
+        ) from error
+    if truncated is not None and not accept_truncated:
+        raise _truncated(truncated, renderable=renderable)
+    return None if truncated is None else f"truncated: {truncated}"
+
+
+def _is_cut_jpeg(image: Image.Image, format_name: str, structure: Structure) -> bool:
+    """Find whether image data was missing, which libjpeg fills with grey and says nothing of.
+
+    It is asked only where the end marker is missing or the last pixel is such a grey, by decoding
+    once more with more data in the last scan: where data is missing, that changes the picture;
+    where none is, it is never looked at. Without an end marker every pixel is compared; with one,
+    where whole blocks would be grey, an eighth of the size does.
+    """
+    if format_name not in ("JPEG", "MPO") or structure.scan_end is None:
+        return False
+    size = image.size
+    if structure.has_end:
+        if not _ends_grey(image):
+            return False
+        size = (max(1, image.width // 8), max(1, image.height // 8))
+        image = _reopened(structure.ended_jpeg(), size)
+    return not all(_shows(image, data, size) for data in structure.prolonged_jpegs())
+
+
+def _reopened(data: bytes, size: tuple[int, int]) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=("JPEG",))
+    image.draft(None, size)
+    image.load()
+    return image
+
+
+def _shows(image: Image.Image, data: bytes, size: tuple[int, int]) -> bool:
+    """Whether a JPEG is the same picture: compared in strips, which takes no memory to speak of."""
+    try:
+        other = _reopened(data, size)
+    except OSError:  # what was added has been read, and makes no sense
+        return False
+    strip_px = 64
+    return image.size == other.size and all(
+        image.crop(box).tobytes() == other.crop(box).tobytes()
+        for top in range(0, image.height, strip_px)
+        for box in [(0, top, image.width, min(image.height, top + strip_px))]
+    )
+
+
+def _ends_grey(image: Image.Image) -> bool:
+    """Whether the last pixel may be what libjpeg fills with: half of every component."""
+    last = image.crop((image.width - 1, image.height - 1, image.width, image.height))
+    values = last.tobytes() if image.mode == "CMYK" else last.convert("L").tobytes()
+    # Chroma of the neighbouring block may reach it, which moves its luma by less than this.
+    return all(abs(value - 128) <= 8 for value in values)
+
+
+def broken(error: Exception) -> NotCompressedError:
+    """Word a decoder's error as a row: truncated where it says so, else corrupt."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if any(word in text.lower() for word in ("truncated", "unexpected end", "not enough image")):
+        return NotCompressedError(Reason.TRUNCATED, f"The file ends too early: {text}.")
+    return NotCompressedError(Reason.CORRUPT, f"The image data cannot be decoded: {text}.")

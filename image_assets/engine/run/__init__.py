@@ -1,0 +1,1 @@
+"""One partition from start to end, and what is told of it."""

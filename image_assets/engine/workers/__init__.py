@@ -1,0 +1,1 @@
+"""Processes that render: one image at a time each, memory granted, deadlines kept."""
