@@ -84,8 +84,8 @@ def look_at(path: Path, px: int) -> tuple[Image.Image, str, float, float]:
     data = path.read_bytes()
     started_s = time.process_time()
     image, header = open_source(data)
-    decode(image, header, px)
-    source = to_srgb(image, read_colour(image, data)).image
+    decoded = decode(image, header, px).image
+    source = to_srgb(decoded, read_colour(image, data)).image
     decided_s = time.process_time()
     content = classify(source)
     decide_ms = 1e3 * (time.process_time() - decided_s)

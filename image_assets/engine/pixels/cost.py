@@ -6,6 +6,7 @@ MP, each in a process of its own: from 20 MB on, an estimate is 0.8 to 1.5 times
 
 from dataclasses import dataclass, field
 
+from image_assets.engine.pixels.jpeg import decode_eighths
 from image_assets.engine.pixels.structure import Structure
 
 MOVING_FORMATS = ("GIF", "WEBP", "PNG", "AVIF", "JXL")
@@ -74,18 +75,6 @@ class Header:
         return max(1, self.frames) if self.format in MOVING_FORMATS else 1
 
 
-def decode_scale(width_px: int, height_px: int, needed_px: float) -> int:
-    """Return the divisor (1, 2, 4, 8) of the smallest JPEG decode that is not below what is needed.
-
-    Args:
-        width_px: Stored width.
-        height_px: Stored height.
-        needed_px: Longest side that the largest variant needs, margin included.
-    """
-    longest = max(width_px, height_px)
-    return next((n for n in (8, 4, 2) if longest / n >= needed_px), 1)
-
-
 def guard_bytes(grant_bytes: int, threads: int) -> int:
     """Return by how much a worker's memory may grow before its image is ended.
 
@@ -107,8 +96,8 @@ def image_cost_bytes(header: Header, largest_px: int, draft_margin: float) -> in
     decoded = pixels
     coefficients = 0
     if header.format in ("JPEG", "MPO"):
-        scale = decode_scale(header.width_px, header.height_px, largest_px * draft_margin)
-        decoded = pixels // (scale * scale)
+        eighths = decode_eighths(header.width_px, header.height_px, largest_px * draft_margin)
+        decoded = pixels * eighths * eighths // 64
         structure = header.structure
         if header.progressive or (structure is not None and structure.scans > 1):
             samples = structure.samples_per_pixel if structure is not None else _SAMPLES_PER_PIXEL

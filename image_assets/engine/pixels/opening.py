@@ -4,12 +4,14 @@ import contextlib
 import io
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from image_assets.engine.pixels.codecs import PLUGINS, load_decoder, optional_decoders
-from image_assets.engine.pixels.cost import Header, decode_scale
+from image_assets.engine.pixels.cost import Header
+from image_assets.engine.pixels.jpeg import DecodedJpeg, decode_eighths, decode_jpeg
 from image_assets.engine.pixels.stated_colour import crop_to_aperture
 from image_assets.engine.pixels.structure import MAX_TEXT_BYTES, Structure, walk
 from image_assets.engine.pixels.tiff_layouts import mend_palette, unread_compression, unread_layout
@@ -375,19 +377,30 @@ def check_parts(header: Header, max_frames: int) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The pixels of a source's first frame.
+
+    Attributes:
+        image: JPEG at a reduced scale, any other as large as its header says.
+        note: What its rows should say of it; None where it is whole.
+    """
+
+    image: Image.Image
+    note: str | None = None
+
+
 def decode(
     image: Image.Image, header: Header, needed_px: float, *, accept_truncated: bool = False
-) -> str | None:
+) -> Decoded:
     """Decode the first frame, JPEG at the smallest scale that is not below what is needed.
 
     Args:
-        image: As `open_source` returned it; holds the pixels afterwards.
+        image: As `open_source` returned it; any but a JPEG holds the pixels afterwards.
         header: Its header.
         needed_px: Longest side that the largest variant needs, margin included.
-        accept_truncated: Decode what there is of a file that has lost its end.
-
-    Returns:
-        None; where the file is truncated and that is accepted, a note that says so.
+        accept_truncated: Decode what there is of a file that has lost its end, or whose data makes
+            no sense somewhere.
 
     Raises:
         NotCompressedError: The data is truncated or corrupt.
@@ -400,20 +413,19 @@ def decode(
     renderable = structure.has_pixels and header.format in _RENDERED_IN_PART
     if truncated is not None and not (accept_truncated and structure.has_pixels):
         raise _truncated(truncated, renderable=renderable and not accept_truncated)
+    if header.format in ("JPEG", "MPO"):
+        jpeg = _decode_jpeg(image, header, structure, needed_px)
+        if jpeg is not None:
+            return _judge_jpeg(jpeg, truncated, accept_truncated=accept_truncated)
+        if not structure.has_end and truncated is None:
+            truncated = _NO_END
+            if not accept_truncated:
+                raise _truncated(truncated, renderable=True)
     try:
-        if header.format in ("JPEG", "MPO"):
-            scale = decode_scale(header.width_px, header.height_px, needed_px)
-            if scale > 1:
-                # draft() takes the size to reach; asking for exactly 1/scale gives that scale.
-                # A side below the scale stays a pixel, for draft() divides by it.
-                size = (max(1, header.width_px // scale), max(1, header.height_px // scale))
-                image.draft(None, size)
         with _truncation_accepted(truncated is not None):
             image.load()
         if header.format == "AVIF":
             crop_to_aperture(image, data=structure.data)
-        if truncated is None and _is_cut_jpeg(image, header.format, structure):
-            truncated = "its image data ends before the picture does"
     except MemoryError:
         raise
     except Exception as error:
@@ -427,57 +439,45 @@ def decode(
         raise NotCompressedError(
             Reason.CORRUPT, f"The image data cannot be decoded: {error!r}."
         ) from error
-    if truncated is not None and not accept_truncated:
-        raise _truncated(truncated, renderable=renderable)
-    return None if truncated is None else f"truncated: {truncated}"
+    return Decoded(image, None if truncated is None else f"truncated: {truncated}")
 
 
-def _is_cut_jpeg(image: Image.Image, format_name: str, structure: Structure) -> bool:
-    """Find whether image data was missing, which libjpeg fills with grey and says nothing of.
-
-    It is asked only where the end marker is missing or the last pixel is such a grey, by decoding
-    once more with more data in the last scan: where data is missing, that changes the picture;
-    where none is, it is never looked at. Without an end marker every pixel is compared; with one,
-    where whole blocks would be grey, an eighth of the size does.
-    """
-    if format_name not in ("JPEG", "MPO") or structure.scan_end is None:
-        return False
-    size = image.size
-    if structure.has_end:
-        if not _ends_grey(image):
-            return False
-        size = (max(1, image.width // 8), max(1, image.height // 8))
-        image = _reopened(structure.ended_jpeg(), size)
-    return not all(_shows(image, data, size) for data in structure.prolonged_jpegs())
+_NO_END: Final = "it has no end marker"
+_CUT: Final = "its image data ends before the picture does"
 
 
-def _reopened(data: bytes, size: tuple[int, int]) -> Image.Image:
-    image = Image.open(io.BytesIO(data), formats=("JPEG",))
-    image.draft(None, size)
-    image.load()
-    return image
+def _decode_jpeg(
+    image: Image.Image, header: Header, structure: Structure, needed_px: float
+) -> DecodedJpeg | None:
+    """Decode by TurboJPEG; where it cannot, let Pillow know the scale and return None."""
+    tiles = getattr(image, "tile", ())
+    rawmode = tiles[0].args[0] if tiles else ""
+    whole = structure.data if structure.has_end else structure.ended_jpeg()
+    eighths = decode_eighths(header.width_px, header.height_px, needed_px)
+    jpeg = decode_jpeg(whole, rawmode, eighths)
+    if jpeg is None and eighths < 8:
+        # draft() takes the size to reach and rounds to 1/2, 1/4, 1/8 above it. A side below the
+        # scale stays a pixel, for draft() divides by it.
+        size = (header.width_px * eighths // 8, header.height_px * eighths // 8)
+        image.draft(None, (max(1, size[0]), max(1, size[1])))
+    return jpeg
 
 
-def _shows(image: Image.Image, data: bytes, size: tuple[int, int]) -> bool:
-    """Whether a JPEG is the same picture: compared in strips, which takes no memory to speak of."""
-    try:
-        other = _reopened(data, size)
-    except OSError:  # what was added has been read, and makes no sense
-        return False
-    strip_px = 64
-    return image.size == other.size and all(
-        image.crop(box).tobytes() == other.crop(box).tobytes()
-        for top in range(0, image.height, strip_px)
-        for box in [(0, top, image.width, min(image.height, top + strip_px))]
-    )
-
-
-def _ends_grey(image: Image.Image) -> bool:
-    """Whether the last pixel may be what libjpeg fills with: half of every component."""
-    last = image.crop((image.width - 1, image.height - 1, image.width, image.height))
-    values = last.tobytes() if image.mode == "CMYK" else last.convert("L").tobytes()
-    # Chroma of the neighbouring block may reach it, which moves its luma by less than this.
-    return all(abs(value - 128) <= 8 for value in values)
+def _judge_jpeg(jpeg: DecodedJpeg, truncated: str | None, *, accept_truncated: bool) -> Decoded:
+    if truncated is None and jpeg.is_cut:
+        truncated = _CUT
+    if not accept_truncated:
+        if truncated is not None:
+            raise _truncated(truncated, renderable=True)
+        if jpeg.is_corrupt:
+            raise NotCompressedError(
+                Reason.CORRUPT,
+                f"The image data makes no sense somewhere: {jpeg.warning} (accept_truncated "
+                "renders it as far as it can be decoded).",
+            )
+    if truncated is not None:
+        return Decoded(jpeg.image, f"truncated: {truncated}")
+    return Decoded(jpeg.image, None if jpeg.warning is None else f"libjpeg: {jpeg.warning}")
 
 
 def broken(error: Exception) -> NotCompressedError:

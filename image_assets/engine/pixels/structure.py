@@ -5,7 +5,6 @@ libjpeg takes any marker for the end of the data. So the containers are walked h
 is bounded by the size of the file and `MAX_PARTS`, and nothing is unpacked beyond a stated size.
 """
 
-import hashlib
 import re
 import struct
 import zlib
@@ -31,8 +30,6 @@ _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _ZEROS: Final = bytes(4)
 _ZERO_END: Final = "its end is filled with zeros"
 _ZERO_END_MIN_BYTES: Final = 512
-_NOISE: Final = hashlib.shake_128(b"more data").digest(400).replace(b"\xff", b"\x7f")
-"""Bits of no picture; no byte is 0xFF, which would be a marker."""
 
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _FRAMES_OF_JPEG: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}) | {0xF7}
@@ -81,17 +78,6 @@ class Structure:
         """The JPEG up to the end of its last scan, with an end marker."""
         end = self.scan_end or len(self.data)
         return self.data[:end] + b"\xff\xd9"
-
-    def prolonged_jpegs(self) -> Iterator[bytes]:
-        """The same with more data in its last scan: the same picture, unless data was missing.
-
-        Twice, with opposite bits, for the decoder might be after just the bits that one begins
-        with.
-        """
-        end = self.scan_end or len(self.data)
-        yield self.data[:end] + _NOISE + b"\xff\xd9"
-        opposite = bytes(0xFF ^ byte for byte in _NOISE).replace(b"\xff", b"\xfe")
-        yield self.data[:end] + opposite + b"\xff\xd9"
 
 
 def walk(format_name: str, data: bytes, max_scans: int, max_frames: int) -> Structure:

@@ -49,6 +49,11 @@ _OUT_OF_MEMORY: Final = re.compile(r"bad_alloc|out of memory|cannot allocate mem
 _START_LIMIT_S: Final = 60.0
 
 
+def _worker_environment() -> dict[str, str]:
+    # numpy's linear algebra, which no worker uses, would start a thread and a buffer a core.
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+
+
 @dataclass(slots=True)
 class ChunkDone:
     """All images of a chunk have their rows.
@@ -413,6 +418,7 @@ class WorkerPool:
                 process = subprocess.Popen(
                     [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
                     pass_fds=[theirs.fileno()],
+                    env=_worker_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=stderr,

@@ -350,15 +350,15 @@ class _Source:
         )
         with self.watch.stage("decode"):
             seek_poster(image, motion)
-            note = decode(
+            decoded = decode(
                 image,
                 header,
                 setup.variants[0].px * setup.draft_margin,
                 accept_truncated=setup.accept_truncated,
             )
             colour = read_colour(image, data)
-            image = poster_of(image)
-        row["note"] = "; ".join(filter(None, (motion.note, note))) or None
+            picture = poster_of(decoded.image)
+        row["note"] = "; ".join(filter(None, (motion.note, decoded.note))) or None
         metadata = read_metadata(image, setup.metadata)
         orientation = row["orientation"] = read_orientation(image)
 
@@ -371,14 +371,14 @@ class _Source:
             return converted.image if converted.wide is None else converted.wide
 
         with self.watch.stage("colour"):
-            width_px, height_px = image.size
+            width_px, height_px = picture.size
             if header.format in ("JPEG", "MPO"):  # those may be decoded at a smaller scale
                 width_px, height_px = header.width_px, header.height_px
             if swaps_sides(orientation):
                 width_px, height_px = height_px, width_px
             row["source_width_px"], row["source_height_px"] = width_px, height_px
             try:
-                converted = convert(image)
+                converted = convert(picture)
             except (OSError, ValueError, SyntaxError) as error:
                 raise broken(error) from error
             row["content"] = classify(converted.image) if setup.policy.graphics else PHOTOGRAPH

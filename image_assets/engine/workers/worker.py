@@ -15,6 +15,7 @@ from typing import Any
 from image_assets.engine.errors import RunError
 from image_assets.engine.pixels.codecs import codec_versions, prepare_pillow
 from image_assets.engine.pixels.cost import guard_bytes
+from image_assets.engine.pixels.jpeg import load_library
 from image_assets.engine.workers import memory
 from image_assets.engine.workers.render import RenderSetup, SourceTask, TooDearError, render_source
 
@@ -52,6 +53,7 @@ def serve(connection: Connection) -> None:
     """
     setup: RenderSetup = connection.recv()
     prepare_pillow()
+    load_library()  # before the first image, whose memory is limited
     connection.send(("hello", codec_versions()))
     while True:
         try:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_assets.engine.pixels.cost import Header, decode_scale, guard_bytes, image_cost_bytes
+from image_assets.engine.pixels.cost import Header, guard_bytes, image_cost_bytes
 from image_assets.engine.pixels.structure import Structure
 
 MB = 1_000_000
@@ -23,34 +23,6 @@ HEADERS = st.builds(
     progressive=st.booleans(),
     size_bytes=st.integers(0, 10**8),
 )
-
-
-@pytest.mark.parametrize(
-    ("longest", "needed", "scale"),
-    [
-        (8192, 1024, 8),
-        (8191, 1024, 4),
-        (4000, 1024, 2),
-        (4096, 1024, 4),
-        (1500, 1024, 1),
-        (9, 99, 1),
-    ],
-)
-def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough(
-    longest: int, needed: int, scale: int
-) -> None:
-    assert decode_scale(longest, 1, needed) == scale
-    assert decode_scale(1, longest, needed) == scale
-
-
-@given(SIDES, SIDES, st.floats(1, 20_000))
-def test_a_scaled_decode_is_never_below_what_is_needed(
-    width: int, height: int, needed: float
-) -> None:
-    scale = decode_scale(width, height, needed)
-    assert scale in (1, 2, 4, 8)
-    assert scale == 1 or max(width, height) / scale >= needed
-    assert scale == 8 or max(width, height) / (2 * scale) < needed
 
 
 # Measured over a worker's base (DESIGN section 5); an estimate below them would let runs swap.

@@ -37,6 +37,7 @@ MORE_NEVER = ("Display P3", "photoshop:DocumentAncestors")
 def opened(data: bytes) -> Image.Image:
     image, header = open_source(data)
     decode(image, header, 1024.0)
+    image.load()  # which a JPEG's decoding leaves undone
     return image
 
 

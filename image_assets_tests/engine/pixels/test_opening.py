@@ -48,8 +48,7 @@ def _pixel_limit_is_the_engines() -> Iterator[None]:
 
 def open_and_decode(data: bytes, needed_px: float = 1024.0) -> Image.Image:
     image, header = open_source(data)
-    decode(image, header, needed_px)
-    return image
+    return decode(image, header, needed_px).image
 
 
 def refusal(data: bytes) -> NotCompressedError:
@@ -68,8 +67,7 @@ def test_every_allowed_format_is_opened_and_described(format_name: str) -> None:
     assert header == Header(
         format_name, "P" if format_name == "GIF" else "RGB", 60, 40, 1, False, len(data)
     )
-    decode(image, header, 1024.0)
-    assert image.size == (60, 40)
+    assert decode(image, header, 1024.0).image.size == (60, 40)
 
 
 def test_what_drones_and_phones_write_is_opened() -> None:
@@ -77,8 +75,7 @@ def test_what_drones_and_phones_write_is_opened() -> None:
     picture((60, 40)).save(buffer, "MPO", save_all=True, append_images=[picture((60, 40), seed=1)])
     image, header = open_source(buffer.getvalue())
     assert (header.format, header.frames) == ("MPO", 2)
-    decode(image, header, 1024.0)
-    assert image.size == (60, 40)
+    assert decode(image, header, 1024.0).image.size == (60, 40)
 
 
 def test_progressive_jpegs_and_frames_are_noticed() -> None:
@@ -357,14 +354,16 @@ def test_a_file_cut_anywhere_is_refused_or_every_pixel_is_right(
     assert accepted == ([2, 1] if name.startswith("JPEG") else [])
 
 
-@pytest.mark.parametrize("name", ["JPEG", "JPEG grey", "JPEG cmyk", "JPEG with restarts"])
+@pytest.mark.parametrize(
+    "name", ["JPEG", "JPEG grey", "JPEG cmyk", "JPEG with restarts", "JPEG progressive"]
+)
 @pytest.mark.parametrize("needed_px", [1024.0, 60.0])
 def test_a_cut_jpeg_that_was_closed_again_is_refused_where_libjpeg_gives_grey(
     name: str, needed_px: float
 ) -> None:
     data = CASES[name]
-    for share in (0.3, 0.5, 0.7, 0.9):
-        cut = data[: int(len(data) * share)] + b"\xff\xd9"
+    for length in (*(int(len(data) * share) for share in (0.3, 0.5, 0.7, 0.9)), -3, -5, -9, -30):
+        cut = data[:length] + b"\xff\xd9"
         with Image.open(io.BytesIO(cut)) as image:
             image.load()  # which Pillow takes for whole
         with pytest.raises(NotCompressedError) as caught:
@@ -412,14 +411,14 @@ def test_what_decodes_of_a_truncated_file_is_rendered_where_that_is_asked_for(na
     data = CASES[name]
     cut = data[: len(data) * 3 // 4]
     image, header = open_source(cut, accept_truncated=True)
-    note = decode(image, header, 1024.0, accept_truncated=True)
-    assert (note or "").startswith("truncated: ")
+    decoded = decode(image, header, 1024.0, accept_truncated=True)
+    assert (decoded.note or "").startswith("truncated: ")
     whole = open_and_decode(data)
     upper = (0, 0, whole.width, whole.height // 4)
     if name == "BMP":  # which is stored from below
         upper = (0, whole.height * 3 // 4, whole.width, whole.height)
     if name != "JPEG progressive":
-        one, other = image.convert("RGB").crop(upper), whole.convert("RGB").crop(upper)
+        one, other = decoded.image.convert("RGB").crop(upper), whole.convert("RGB").crop(upper)
         assert one.tobytes() == other.tobytes()
     assert not ImageFile.LOAD_TRUNCATED_IMAGES, "it is Pillow's global"
 
@@ -458,6 +457,9 @@ def test_the_global_of_pillow_is_put_back_after_an_error() -> None:
         (1024.0, (256, 160)),
         (129.0, (256, 160)),
         (128.0, (128, 80)),
+        (97.0, (128, 80)),
+        (96.0, (96, 60)),
+        (65.0, (96, 60)),
         (33.0, (64, 40)),
         (1.0, (32, 20)),
     ],

@@ -41,15 +41,12 @@ def test_cielab_of_sixteen_bits_opens_by_its_upper_bytes() -> None:
     prepare_pillow()
     for big_endian in (False, True):
         data = tiff(COLOUR.astype(np.uint16) * np.uint16(256), 8, big_endian=big_endian)
-        image, header = open_source(data)
-        decode(image, header, 100)
-        assert (np.asarray(image) == COLOUR).all()
+        assert (np.asarray(_decoded(data)) == COLOUR).all()
 
 
 def _decoded(data: bytes) -> Image.Image:
     image, header = open_source(data)
-    decode(image, header, 100)
-    return image
+    return decode(image, header, 100).image
 
 
 BASE = {256: (12,), 257: (8,), 258: (8, 8, 8), 259: (1,), 262: (2,), 277: (3,), 278: (8,)}

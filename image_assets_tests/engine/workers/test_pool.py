@@ -394,7 +394,7 @@ def test_workers_import_neither_dagster_nor_pandas_nor_pyarrow(library: Library)
     for names in imported:
         assert "image_assets.engine.workers.render" in names
         assert {name.partition(".")[0] for name in names} & UNWANTED_IN_WORKERS == set()
-        assert {"pytest", "numpy", "rich", "psutil"} & names == set()
+        assert {"pytest", "rich", "psutil"} & names == set()
 
 
 def test_a_worker_of_pytest_is_lean_while_it_works(
