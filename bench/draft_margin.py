@@ -37,9 +37,10 @@ def decode_and_resize(data: bytes, px: int, margin: float) -> tuple[Image.Image,
     """The variant by the engine's own steps, their CPU seconds, and the longest side decoded."""
     started_s = time.process_time()
     image, header = open_source(data)
-    decoded = decode(image, header, px * margin).image
-    variant = resize(decoded, variant_size(header.width_px, header.height_px, px))
-    return variant, time.process_time() - started_s, max(decoded.size)
+    decoded = decode(image, header, px * margin)
+    size = variant_size(header.width_px, header.height_px, px)
+    variant = resize(decoded.image, size, (0, 0, *decoded.extent))
+    return variant, time.process_time() - started_s, max(decoded.image.size)
 
 
 def main() -> None:

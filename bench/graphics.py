@@ -84,7 +84,7 @@ def look_at(path: Path, px: int) -> tuple[Image.Image, str, float, float]:
     data = path.read_bytes()
     started_s = time.process_time()
     image, header = open_source(data)
-    decoded = decode(image, header, px).image
+    decoded = decode(image, header, px).image  # graphics are rarely JPEGs at a reduced scale
     source = to_srgb(decoded, read_colour(image, data)).image
     decided_s = time.process_time()
     content = classify(source)

@@ -24,8 +24,9 @@ def by_pillow(data: bytes, px: int) -> Image.Image:
     image, header = open_source(data)
     longest = max(image.size)
     scale = next((n for n in (8, 4, 2) if longest / n >= px), 1)
-    image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
-    return resize(image.convert("RGB"), variant_size(header.width_px, header.height_px, px))
+    drafted = image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
+    size = variant_size(header.width_px, header.height_px, px)
+    return resize(image.convert("RGB"), size, drafted and drafted[1])
 
 
 def by_turbojpeg(data: bytes, px: int) -> Image.Image:
@@ -34,7 +35,10 @@ def by_turbojpeg(data: bytes, px: int) -> Image.Image:
     eighths = decode_eighths(header.width_px, header.height_px, px)
     decoded = decode_jpeg(data, "RGB", eighths)
     assert decoded is not None, "an ordinary JPEG"
-    return resize(decoded.image, variant_size(header.width_px, header.height_px, px))
+    covered = (header.width_px * eighths / 8, header.height_px * eighths / 8)
+    return resize(
+        decoded.image, variant_size(header.width_px, header.height_px, px), (0, 0, *covered)
+    )
 
 
 def whole(data: bytes, px: int) -> Image.Image:

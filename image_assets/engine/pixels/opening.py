@@ -384,10 +384,13 @@ class Decoded:
     Attributes:
         image: JPEG at a reduced scale, any other as large as its header says.
         note: What its rows should say of it; None where it is whole.
+        extent: What the source covers of it, in its pixels: at a reduced scale the last column and
+            row may reach beyond the source by a part of a pixel.
     """
 
     image: Image.Image
-    note: str | None = None
+    note: str | None
+    extent: tuple[float, float]
 
 
 def decode(
@@ -413,10 +416,15 @@ def decode(
     renderable = structure.has_pixels and header.format in _RENDERED_IN_PART
     if truncated is not None and not (accept_truncated and structure.has_pixels):
         raise _truncated(truncated, renderable=renderable and not accept_truncated)
+    extent: tuple[float, float] | None = None
     if header.format in ("JPEG", "MPO"):
-        jpeg = _decode_jpeg(image, header, structure, needed_px)
+        eighths = decode_eighths(header.width_px, header.height_px, needed_px)
+        jpeg = _decode_jpeg(image, structure, eighths)
         if jpeg is not None:
-            return _judge_jpeg(jpeg, truncated, accept_truncated=accept_truncated)
+            note = _judge_jpeg(jpeg, truncated, accept_truncated=accept_truncated)
+            covered = (header.width_px * eighths / 8, header.height_px * eighths / 8)
+            return Decoded(jpeg.image, note, covered)
+        extent = _draft(image, eighths)
         if not structure.has_end and truncated is None:
             truncated = _NO_END
             if not accept_truncated:
@@ -439,31 +447,31 @@ def decode(
         raise NotCompressedError(
             Reason.CORRUPT, f"The image data cannot be decoded: {error!r}."
         ) from error
-    return Decoded(image, None if truncated is None else f"truncated: {truncated}")
+    note = None if truncated is None else f"truncated: {truncated}"
+    return Decoded(image, note, extent or image.size)
 
 
 _NO_END: Final = "it has no end marker"
 _CUT: Final = "its image data ends before the picture does"
 
 
-def _decode_jpeg(
-    image: Image.Image, header: Header, structure: Structure, needed_px: float
-) -> DecodedJpeg | None:
-    """Decode by TurboJPEG; where it cannot, let Pillow know the scale and return None."""
+def _decode_jpeg(image: Image.Image, structure: Structure, eighths: int) -> DecodedJpeg | None:
     tiles = getattr(image, "tile", ())
     rawmode = tiles[0].args[0] if tiles else ""
     whole = structure.data if structure.has_end else structure.ended_jpeg()
-    eighths = decode_eighths(header.width_px, header.height_px, needed_px)
-    jpeg = decode_jpeg(whole, rawmode, eighths)
-    if jpeg is None and eighths < 8:
-        # draft() takes the size to reach and rounds to 1/2, 1/4, 1/8 above it. A side below the
-        # scale stays a pixel, for draft() divides by it.
-        size = (header.width_px * eighths // 8, header.height_px * eighths // 8)
-        image.draft(None, (max(1, size[0]), max(1, size[1])))
-    return jpeg
+    return decode_jpeg(whole, rawmode, eighths)
 
 
-def _judge_jpeg(jpeg: DecodedJpeg, truncated: str | None, *, accept_truncated: bool) -> Decoded:
+def _draft(image: Image.Image, eighths: int) -> tuple[float, float] | None:
+    """Let Pillow decode at 1/2, 1/4 or 1/8, the next above ``eighths``; return the extent."""
+    # draft() takes the size to reach. A side below the scale stays a pixel, for it divides by it.
+    size = (image.width * eighths // 8, image.height * eighths // 8)
+    drafted = image.draft(None, (max(1, size[0]), max(1, size[1])))
+    return None if drafted is None else drafted[1][2:]
+
+
+def _judge_jpeg(jpeg: DecodedJpeg, truncated: str | None, *, accept_truncated: bool) -> str | None:
+    """Return what the rows should say of a decoded JPEG, or refuse it."""
     if truncated is None and jpeg.is_cut:
         truncated = _CUT
     if not accept_truncated:
@@ -476,8 +484,8 @@ def _judge_jpeg(jpeg: DecodedJpeg, truncated: str | None, *, accept_truncated: b
                 "renders it as far as it can be decoded).",
             )
     if truncated is not None:
-        return Decoded(jpeg.image, f"truncated: {truncated}")
-    return Decoded(jpeg.image, None if jpeg.warning is None else f"libjpeg: {jpeg.warning}")
+        return f"truncated: {truncated}"
+    return None if jpeg.warning is None else f"libjpeg: {jpeg.warning}"
 
 
 def broken(error: Exception) -> NotCompressedError:

@@ -20,11 +20,21 @@ def variant_size(width_px: int, height_px: int, px: int) -> tuple[int, int]:
     return max(1, round(width_px * scale)), max(1, round(height_px * scale))
 
 
-def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Resize with LANCZOS; alpha is premultiplied meanwhile, so that edges get no halo."""
-    if image.size == size:
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels and parts of them."""
+
+
+def resize(image: Image.Image, size: tuple[int, int], box: Box | None = None) -> Image.Image:
+    """Resize with LANCZOS; alpha is premultiplied meanwhile, so that edges get no halo.
+
+    Args:
+        image: Upright.
+        size: Width and height, pixels.
+        box: What of the image to take; all of it by default.
+    """
+    if image.size == size and box in (None, (0, 0, *size)):
         return image
-    return image.resize(size, Image.Resampling.LANCZOS)
+    return image.resize(size, Image.Resampling.LANCZOS, box=box)
 
 
 _FILL_CELL_PX: Final = 16

@@ -5,6 +5,8 @@ from typing import Final
 
 from PIL import Image
 
+from image_assets.engine.pixels.resize import Box
+
 _ORIENTATION_TAG: Final = 0x0112
 
 _TRANSPOSE: Final = {
@@ -70,3 +72,23 @@ def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
     """Return the image turned so that orientation 1 holds."""
     method = _TRANSPOSE.get(orientation)
     return image if method is None else image.transpose(method)
+
+
+def upright_box(size: tuple[int, int], extent: tuple[float, float], orientation: int) -> Box:
+    """Return where what the source covers of a decoded image lies once that is turned upright.
+
+    A source of 4217 px decoded at a quarter covers 1054.25 of 1055 px. Taking it for 1055 shifts
+    the far side by 0.75 px: a photograph resized from there to 1024 px scores 37 SSIMULACRA2
+    against a full decode instead of 91 (``python -m bench.jpeg_decode``).
+
+    Args:
+        size: Of the decoded image, before it is turned.
+        extent: Of the source in it, from its left and top.
+        orientation: 1 to 8.
+    """
+    (width, height), (across, down) = size, extent
+    left, right = (width - across, width) if orientation in (2, 3, 7, 8) else (0, across)
+    top, bottom = (height - down, height) if orientation in (3, 4, 6, 7) else (0, down)
+    if swaps_sides(orientation):
+        return top, left, bottom, right
+    return left, top, right, bottom

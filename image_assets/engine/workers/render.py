@@ -52,9 +52,14 @@ from image_assets.engine.pixels.opening import (
     decode,
     open_source,
 )
-from image_assets.engine.pixels.resize import resize, variant_size
+from image_assets.engine.pixels.resize import Box, resize, variant_size
 from image_assets.engine.pixels.stated_colour import read_colour
-from image_assets.engine.pixels.upright import read_orientation, swaps_sides, turn_upright
+from image_assets.engine.pixels.upright import (
+    read_orientation,
+    swaps_sides,
+    turn_upright,
+    upright_box,
+)
 from image_assets.engine.reasons import NotCompressedError, Reason
 from image_assets.engine.storage.naming import rendition_path, source_path
 from image_assets.engine.storage.store import ChangedWhileReadError, LocalStore
@@ -269,11 +274,13 @@ class _Picture:
         converted: Upright, in the target colour spaces.
         reel: Its frames, where it moves.
         metadata: What its renditions keep.
+        box: What the source covers of it.
     """
 
     converted: Converted
     reel: Reel
     metadata: SourceMetadata
+    box: Box
 
 
 class _Source:
@@ -386,7 +393,8 @@ class _Source:
         whole = data if header.structure is None else header.structure.data
         reel = Reel(whole, motion, header.format, convert_frame, setup.accept_truncated)
         converted = dataclasses.replace(converted, image=without_file(converted.image))
-        return _Picture(converted, reel, metadata)
+        box = upright_box(picture.size, decoded.extent, orientation)
+        return _Picture(converted, reel, metadata, box)
 
     def _cost_bytes(self, header: Header, motion: Motion, grant_bytes: int) -> int:
         setup = self.setup
@@ -411,13 +419,15 @@ class _Source:
         setup, row = self.setup, self.row
         image, wide = picture.converted.image, picture.converted.wide
         full_size = (row["source_width_px"], row["source_height_px"])
+        box: Box | None = picture.box
         last = max(index for index, v in enumerate(setup.variants) if self._formats(v))
         for variant in setup.variants[: last + 1]:
             before = self.watch.times.get("resize_ms", 0.0)
             with self.watch.stage("resize"):
                 size = variant_size(*full_size, variant.px)
-                image = resize(image, size)
-                wide = None if wide is None else resize(wide, size)
+                image = resize(image, size, box)
+                wide = None if wide is None else resize(wide, size, box)
+                box = None  # the smaller ones are made from this one
                 if variant is setup.variants[0]:
                     row["placeholder"], row["colour"] = describe(image)
             resize_ms = self.watch.times["resize_ms"] - before

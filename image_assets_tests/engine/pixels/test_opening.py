@@ -470,6 +470,21 @@ def test_a_jpeg_is_decoded_no_smaller_than_needed_and_no_larger_than_that(
     assert open_and_decode(encode_photograph((256, 160)), needed_px).size == size
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "3 x 1"])
+def test_a_reduced_jpeg_says_how_far_the_source_reaches_in_it(kind: str) -> None:
+    data = bytearray(encode_photograph((261, 157), subsampling=0))
+    if kind == "3 x 1":  # which is Pillow's to decode
+        data[data.index(b"\xff\xc0") + 11] = 0x31
+    image, header = open_source(bytes(data), accept_truncated=True)
+    decoded = decode(image, header, 90.0, accept_truncated=True)
+    if kind == "JPEG":
+        assert decoded.image.size == (98, 59)
+        assert decoded.extent == (97.875, 58.875)
+    else:
+        assert decoded.image.size == (131, 79)
+        assert decoded.extent == (130.5, 78.5)
+
+
 @pytest.mark.parametrize("needed_px", [1.0, 20.0])
 def test_other_formats_are_decoded_whole(needed_px: float) -> None:
     assert open_and_decode(encode_photograph((256, 160), format="PNG"), needed_px).size == (

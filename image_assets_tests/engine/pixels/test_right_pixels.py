@@ -580,7 +580,7 @@ def test_an_avif_in_rec_2020_and_pq_is_read_by_its_box(tmp_path: Path) -> None:
         assert mean_difference(image, dim) <= AGAINST_REFERENCE
 
 
-REAL: Final[dict[str, object]] = {"full_px": 640, "avif_speed": 10, "graphics": True}
+REAL: Final[dict[str, object]] = {"full_px": 768, "avif_speed": 10, "graphics": True}
 """As photographs are seen, and graphics as what they are: chroma at half resolution, which WebP
 always has, is more than 2 away in a 256 px thumbnail of flowers, 1.3 at 1024 px."""
 

@@ -6,7 +6,12 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from image_assets.engine.pixels.upright import read_orientation, swaps_sides, turn_upright
+from image_assets.engine.pixels.upright import (
+    read_orientation,
+    swaps_sides,
+    turn_upright,
+    upright_box,
+)
 from image_assets_tests.odd_pictures import exif_orientation, saved, xmp_orientation
 from image_assets_tests.photographs import encode_photograph, picture
 
@@ -180,3 +185,13 @@ def test_a_tiff_turned_by_its_xmp_alone_is_upright_after_decoding() -> None:
 
 def test_no_exif_counts_as_upright() -> None:
     assert read_orientation(picture((16, 16))) == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_the_source_covers_is_found_again_once_upright(orientation: int) -> None:
+    decoded = Image.new("L", (6, 4), 0)
+    decoded.paste(255, (0, 0, 5, 3))  # it covers 5 x 3; a column and a row are beyond
+    box = upright_box(decoded.size, (5, 3), orientation)
+    upright = turn_upright(decoded, orientation)
+    assert upright.crop(box).getextrema() == (255, 255)
+    assert (box[2] - box[0]) * (box[3] - box[1]) == 15
