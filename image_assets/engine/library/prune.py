@@ -128,4 +128,8 @@ def _is_there(root: Path, source_key: str) -> bool:
 
 
 def _stop(job: "PartitionJob", why: str) -> str:
-    return f"Expected a safe prune of partition {job.partition_key}, received that {why}."
+    where = job.layout.folder_of(job.source, job.partition_key)
+    return (
+        f"Expected a safe prune of partition {job.partition_key}, received that {why} ({where}). "
+        "Nothing was removed."
+    )
