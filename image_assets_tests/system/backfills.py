@@ -27,6 +27,23 @@ mutation ($backfillParams: LaunchBackfillParams!) {
   }
 }
 """
+_REEXECUTE: Final = """
+mutation ($params: ReexecutionParams!) {
+  reexecutePartitionBackfill(reexecutionParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+_STATUS: Final = """
+query ($backfillId: String!) {
+  partitionBackfillOrError(backfillId: $backfillId) {
+    ... on PythonError { message }
+    ... on PartitionBackfill { status }
+  }
+}
+"""
 _BACKFILL: Final = """
 query ($backfillId: String!) {
   partitionBackfillOrError(backfillId: $backfillId) {
@@ -93,14 +110,25 @@ def launch_backfill(
     return str(answer["backfillId"])
 
 
+def reexecute_backfill(server: Server, backfill_id: str) -> str:
+    """Ask again for what failed of a backfill, with its config; return the new backfill."""
+    answer = server.ask(
+        _REEXECUTE, params={"parentRunId": backfill_id, "strategy": "FROM_FAILURE"}
+    )["reexecutePartitionBackfill"]
+    assert answer["__typename"] == "LaunchBackfillSuccess", answer
+    return str(answer["backfillId"])
+
+
 def wait_for_backfill(server: Server, backfill_id: str) -> tuple[str, dict[str, BackfillRun]]:
     """Wait for a backfill's end; return its status and its runs by day."""
-    backfill = server.ask_until(
-        _BACKFILL,
+    # The events of its runs only once, for to read them takes the webserver half a second.
+    server.ask_until(
+        _STATUS,
         lambda data: data["partitionBackfillOrError"].get("status", "FAILED") in ENDED,
         within_s=BACKFILL_WITHIN_S,
         backfillId=backfill_id,
-    )["partitionBackfillOrError"]
+    )
+    backfill = server.ask(_BACKFILL, backfillId=backfill_id)["partitionBackfillOrError"]
     assert backfill["__typename"] == "PartitionBackfill", backfill
     assert backfill["error"] is None, backfill["error"]
     runs = {_day(run): _read(run) for run in backfill["runs"]}

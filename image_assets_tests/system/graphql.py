@@ -120,7 +120,7 @@ def running_instance(folder: Path, variables: Mapping[str, str]) -> Iterator[Ser
     """Run a webserver and a daemon on a new instance under the project's ``dagster.yaml``.
 
     The same processes as in `running_server`, but each by itself, so that a test can end one of
-    them, and with a daemon that looks at queue and backfills every second.
+    them, and with a daemon that looks at its queue and at backfills often.
 
     Args:
         folder: Gets the instance and the log, and becomes the working folder.

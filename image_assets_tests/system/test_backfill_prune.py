@@ -6,12 +6,17 @@ from typing import Any, Final
 
 import pytest
 
-from image_assets.engine.ledger import read_ledger
+from image_assets.engine.api import compress_folder
+from image_assets.engine.storage.ledger import read_ledger
 from image_assets_tests.libraries import Library
 from image_assets_tests.mounts import RemovableDisk, removable_disk
 from image_assets_tests.photographs import save_photograph
-from image_assets_tests.processes import run_command
-from image_assets_tests.system.backfills import BackfillRun, launch_backfill, wait_for_backfill
+from image_assets_tests.system.backfills import (
+    BackfillRun,
+    launch_backfill,
+    reexecute_backfill,
+    wait_for_backfill,
+)
 from image_assets_tests.system.conftest import Operated
 
 pytestmark = pytest.mark.system
@@ -32,8 +37,7 @@ def disk(operated: Operated) -> Iterator[RemovableDisk]:
             for index in range(2):
                 path = library.source / day / f"{index}.jpg"
                 save_photograph(path, (48, 32), seed=10 * number + index)
-            done = run_command("compress", library.source, library.output, "--partition", day)
-            assert done.returncode == 0, done.stderr
+            compress_folder(library.source, library.output, partition_key=day)
         assert len(renditions(library)) == len(DAYS) * RENDITIONS
         yield disk
 
@@ -57,19 +61,14 @@ def ledgers(library: Library) -> dict[str, dict[Any, Any]]:
     return {day: read_ledger(library.output, day).rows for day in DAYS}
 
 
-def backfill(operated: Operated) -> tuple[str, dict[str, BackfillRun]]:
-    """Backfill all assets of these days, with pruning on."""
-    return wait_for_backfill(operated.server, launch_backfill(operated.server, DAYS, PRUNE))
-
-
 def assert_pruning_was_refused(run: BackfillRun, day: str, source: Path) -> None:
     assert run.status == "FAILURE"
+    # At the first step, so that re-executing from it lists the sources anew.
     assert run.failures == {
-        "compress.publish": f"Expected a safe prune of partition {day}, received that the "
+        "raw_images": f"Expected a safe prune of partition {day}, received that the "
         f"partition's source folder is missing ({source / day}). Nothing was removed."
     }
-    # What was not made new is not shown as new.
-    assert set(run.counts) == {"raw_images"}
+    assert run.counts == {}, "nothing is shown as made"
 
 
 def assert_nothing_was_redone(run: BackfillRun) -> None:
@@ -78,15 +77,16 @@ def assert_nothing_was_redone(run: BackfillRun) -> None:
     assert (statistics["written"], statistics["skipped"]) == (0, RENDITIONS)
 
 
-def test_days_that_are_unmounted_lose_nothing_and_each_says_so(
+def test_days_that_are_unmounted_lose_nothing_and_are_as_they_were_when_mounted_again(
     operated: Operated, disk: RemovableDisk
 ) -> None:
-    library = operated.library
+    library, server = operated.library, operated.server
     before, known = renditions(library), ledgers(library)
-
     disk.take_out()
     assert list(library.source.iterdir()) == [], "the empty mount point is there"
-    status, runs = backfill(operated)
+
+    failed = launch_backfill(server, DAYS, PRUNE)
+    status, runs = wait_for_backfill(server, failed)
 
     assert status == "COMPLETED_FAILED"
     assert set(runs) == set(DAYS)
@@ -95,25 +95,27 @@ def test_days_that_are_unmounted_lose_nothing_and_each_says_so(
     assert renditions(library) == before
     assert ledgers(library) == known
 
-    # Mounted again but for one folder: that day fails by name, whatever the others do.
     disk.put_in()
-    gone, *there = DAYS
-    away = library.source / "being moved"
-    (library.source / gone).rename(away)
-    status, runs = backfill(operated)
+    status, runs = wait_for_backfill(server, reexecute_backfill(server, failed))
 
-    assert status == "COMPLETED_FAILED"
-    assert_pruning_was_refused(runs[gone], gone, library.source)
-    for day in there:
-        assert_nothing_was_redone(runs[day])
+    assert status == "COMPLETED_SUCCESS"
+    assert set(runs) == set(DAYS)
+    for run in runs.values():
+        assert_nothing_was_redone(run)
     assert renditions(library) == before
     assert ledgers(library) == known
 
-    away.rename(library.source / gone)
-    status, runs = backfill(operated)
 
-    assert status == "COMPLETED_SUCCESS"
-    for day in DAYS:
-        assert_nothing_was_redone(runs[day])
+def test_a_day_without_its_folder_fails_alone(operated: Operated, disk: RemovableDisk) -> None:
+    library, server = operated.library, operated.server
+    before, known = renditions(library), ledgers(library)
+    gone, there = DAYS[:2]
+    (library.source / gone).rename(library.source / "being moved")
+
+    status, runs = wait_for_backfill(server, launch_backfill(server, (gone, there), PRUNE))
+
+    assert status == "COMPLETED_FAILED"
+    assert_pruning_was_refused(runs[gone], gone, library.source)
+    assert_nothing_was_redone(runs[there])
     assert renditions(library) == before
     assert ledgers(library) == known
