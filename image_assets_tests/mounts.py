@@ -38,6 +38,45 @@ def protected(folder: Path) -> Iterator[Path]:
         yield folder
 
 
+class RemovableDisk:
+    """A disk that is taken out of a folder, which stays behind empty, and put back.
+
+    Where nobody may mount, the folder itself is moved away and back.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.content = folder.with_name(f"{folder.name} disk")
+        self.content.mkdir()
+        self._is_mounted = False
+
+    def put_in(self) -> None:
+        """Let the folder hold what is on the disk."""
+        self._is_mounted = _try_to_mount("--bind", self.content, self.folder) == ""
+        if not self._is_mounted:
+            self.folder.rmdir()
+            self.content.rename(self.folder)
+
+    def take_out(self) -> None:
+        """Leave the empty mount point; nothing happens where the disk is out already."""
+        if self._is_mounted:
+            unmount(self.folder)
+            self._is_mounted = False
+        elif not self.content.exists():
+            self.folder.rename(self.content)
+            self.folder.mkdir()
+
+
+@contextmanager
+def removable_disk(folder: Path) -> Iterator[RemovableDisk]:
+    """A disk for an existing empty folder, out at first and in the end."""
+    disk = RemovableDisk(folder)
+    try:
+        yield disk
+    finally:
+        disk.take_out()
+
+
 @contextmanager
 def broken_sector(path: Path) -> Iterator[Path]:
     """A file of which every byte is an input/output error of the kernel while the block runs."""
@@ -68,6 +107,11 @@ def unmount(folder: Path) -> None:
 
 
 def _mount(*words: str | Path) -> None:
+    problem = _try_to_mount(*words)
+    if problem:
+        pytest.skip(f"this machine lets nobody mount: {problem}")
+
+
+def _try_to_mount(*words: str | Path) -> str:
     done = subprocess.run(["mount", *words], check=False, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"this machine lets nobody mount: {done.stderr.strip()}")
+    return (done.stderr.strip() or f"status {done.returncode}") if done.returncode else ""

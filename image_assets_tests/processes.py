@@ -30,13 +30,20 @@ _PR_CAPBSET_DROP: Final = 24
 _MODE_IGNORING: Final = (1, 2)
 
 
-def wait_until(condition: Callable[[], object], what: str, limit_s: float = 60.0) -> None:
-    """Return as soon as a condition holds; fail when it does not within the limit."""
+def wait_until(
+    condition: Callable[[], object],
+    what: str | Callable[[], str],
+    limit_s: float = 60.0,
+    *,
+    every_s: float = 0.002,
+) -> None:
+    """Return as soon as a condition holds; fail, saying what, when it does not within the limit."""
     deadline = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {limit_s:g} s: {what}")
-        time.sleep(0.002)
+            told = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {limit_s:g} s: {told}")
+        time.sleep(every_s)
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -21,6 +21,7 @@ from image_assets.defs.metadata import (
 from image_assets.defs.partitions import BACKFILL_POLICY
 from image_assets.defs.resources import LibraryResource
 from image_assets.engine.library.catalogue import build_catalogue
+from image_assets.engine.library.prune import refuse_missing_source
 from image_assets.engine.library.quarantine import suspects_of
 from image_assets.engine.planning.settings import Settings
 from image_assets.engine.run.result import PartitionResult, latest_run, load_result
@@ -61,6 +62,10 @@ def raw_images_asset(
             preset = resolve_run_config(context.run.run_config, settings)
             opened = library.open_library()
             root = opened.layout.partition_root(opened.source, context.partition_key)
+            if preset.prune:
+                refuse_missing_source(
+                    opened.source, opened.output, opened.layout, context.partition_key, root
+                )
             rows = build_catalogue(
                 root,
                 opened.output,

@@ -11,8 +11,7 @@ import psutil
 import pytest
 
 from image_assets_tests.defs.library import draw_image
-from image_assets_tests.processes import wait_until
-from image_assets_tests.system.graphql import PROJECT
+from image_assets_tests.processes import REPOSITORY, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -32,7 +31,7 @@ def test_a_stopped_run_says_so_and_leaves_no_worker(
     with subprocess.Popen(
         command,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "DAGSTER_HOME": str(tmp_path / "home")},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "DAGSTER_HOME": str(tmp_path / "home")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

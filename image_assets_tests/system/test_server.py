@@ -11,7 +11,7 @@ from PIL import Image
 
 from image_assets.defs.instance import remember_library
 from image_assets_tests.defs.library import DAY, draw_image
-from image_assets_tests.system.graphql import Server, running_server
+from image_assets_tests.system.graphql import STARTED_WITHIN_S, Server, running_server
 
 pytestmark = pytest.mark.system
 
@@ -75,7 +75,6 @@ query ($selector: RepositorySelector!) {
   } } }
 }
 """
-_STARTED_WITHIN_S = 90.0
 _RUN_WITHIN_S = 120.0
 _ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
@@ -104,7 +103,7 @@ def server(folder: Path) -> Iterator[Server]:
     }
     remember_library(home, library)
     with running_server(folder, home) as server:
-        server.ask_until(ASSETS, lambda data: data["assetNodes"], within_s=_STARTED_WITHIN_S)
+        server.ask_until(ASSETS, lambda data: data["assetNodes"], within_s=STARTED_WITHIN_S)
         yield server
 
 
@@ -207,11 +206,7 @@ def test_terminate_leaves_no_worker_and_no_half_file(server: Server, folder: Pat
     server.ask_until(
         RUN, lambda _: any(renditions.rglob("*.avif")), within_s=_RUN_WITHIN_S, runId=run_id
     )
-    workers = [
-        process
-        for process in psutil.Process(server.process.pid).children(recursive=True)
-        if any("image_assets.engine.workers.worker" in word for word in process.cmdline())
-    ]
+    workers = server.workers()
     assert workers
 
     answer = server.ask(TERMINATE, runId=run_id)["terminateRun"]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from image_assets.engine.errors import RunError
 from image_assets.engine.library.catalogue import CatalogueRow
-from image_assets.engine.storage.ledger import Ledger
+from image_assets.engine.storage.layout import Layout
+from image_assets.engine.storage.ledger import Ledger, read_ledger
 from image_assets.engine.storage.naming import rendition_folder, rendition_path, source_path
 from image_assets.engine.storage.store import LocalStore, remove_temporary
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from image_assets.engine.run.partition import PartitionJob
 
 REMOVED_SHARE_MAX: Final = 0.1
+
+_MISSING: Final = "the partition's source folder is missing"
+_EMPTY: Final = "the listing of its sources is empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,33 @@ def find_orphans(
     return Orphans(tuple(sorted({key[0] for key in paths})), paths)
 
 
+def refuse_missing_source(
+    source: Path, output: Path, layout: Layout, partition_key: str, root: Path | None
+) -> None:
+    """For a run that is to prune, before it lists the sources: look whether they can be there.
+
+    So an unmounted disk ends the run at its first step, with the last catalogue as it was; a
+    run that is re-executed from that step lists the sources anew.
+
+    Args:
+        source: Source folder of the library.
+        output: Output folder.
+        layout: How partitions lie in the source.
+        partition_key: The partition.
+        root: Folder of its sources; None where it has none.
+
+    Raises:
+        RunError: The folder is missing or empty, and the partition has renditions.
+    """
+    is_there = root is not None and root.is_dir()
+    if root is not None and is_there and not _is_empty(root):
+        return
+    ledger = read_ledger(output, partition_key)
+    if find_orphans(output, partition_key, ledger, []).source_keys:
+        where = layout.folder_of(source, partition_key)
+        raise RunError(_stop(partition_key, where, _EMPTY if is_there else _MISSING))
+
+
 def prune_orphans(
     job: "PartitionJob",
     root: Path | None,
@@ -69,15 +100,20 @@ def prune_orphans(
     Raises:
         RunError: A guard stops it; nothing was removed.
     """
+    where = job.layout.folder_of(job.source, job.partition_key)
+
+    def stop(why: str) -> RunError:
+        return RunError(_stop(job.partition_key, where, why))
+
     if root is None or not root.is_dir():
-        raise RunError(_stop(job, "the partition's source folder is missing"))
+        raise stop(_MISSING)
     if not catalogue:
-        raise RunError(_stop(job, "the listing of its sources is empty"))
+        raise stop(_EMPTY)
     unread = [row.source_key for row in catalogue if row.status == "failed"]
     if unread:
-        raise RunError(_stop(job, f"{len(unread)} entries could not be read, such as {unread[0]}"))
+        raise stop(f"{len(unread)} entries could not be read, such as {unread[0]}")
     if not any(_is_there(root, row.source_key) for row in catalogue):
-        raise RunError(_stop(job, "none of the sources that were listed is there any more"))
+        raise stop("none of the sources that were listed is there any more")
     wanted = set(job.wanted())
     doomed = {
         key: path
@@ -89,12 +125,9 @@ def prune_orphans(
         1 for key, row in ledger.rows.items() if row["status"] != "rejected" and key[1:] in wanted
     )
     if len(doomed) > REMOVED_SHARE_MAX * made and not job.preset.prune_force:
-        raise RunError(
-            _stop(
-                job,
-                f"{len(doomed)} of {made} renditions would go, more than "
-                f"{REMOVED_SHARE_MAX:.0%}; prune_force allows it",
-            )
+        raise stop(
+            f"{len(doomed)} of {made} renditions would go, more than {REMOVED_SHARE_MAX:.0%}; "
+            "prune_force allows it"
         )
     store = LocalStore(job.output)
     for key, path in doomed.items():
@@ -127,5 +160,15 @@ def _is_there(root: Path, source_key: str) -> bool:
         return True  # nobody can tell, so nothing is removed
 
 
-def _stop(job: "PartitionJob", why: str) -> str:
-    return f"Expected a safe prune of partition {job.partition_key}, received that {why}."
+def _is_empty(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is None
+    except OSError:
+        return False  # the listing says what is wrong with it
+
+
+def _stop(partition_key: str, where: Path, why: str) -> str:
+    return (
+        f"Expected a safe prune of partition {partition_key}, received that {why} ({where}). "
+        "Nothing was removed."
+    )

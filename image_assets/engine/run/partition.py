@@ -21,7 +21,12 @@ import pyarrow as pa
 from image_assets.engine.errors import RunError, SettingError, expected
 from image_assets.engine.faults import DEVICE_ERRORS, PROCESS_ERRORS, SourceDisk
 from image_assets.engine.library.catalogue import CatalogueRow, build_catalogue, read_catalogue
-from image_assets.engine.library.prune import Orphans, find_orphans, prune_orphans
+from image_assets.engine.library.prune import (
+    Orphans,
+    find_orphans,
+    prune_orphans,
+    refuse_missing_source,
+)
 from image_assets.engine.library.quarantine import counted, is_attempt
 from image_assets.engine.library.rebuild import take_back
 from image_assets.engine.library.skip import split_current
@@ -200,7 +205,7 @@ def list_sources(job: PartitionJob) -> list[CatalogueRow]:
 
     Raises:
         SettingError: The day's folder is a link, and links are not followed.
-        RunError: The source cannot be listed.
+        RunError: The source cannot be listed, or is not there and the run is to prune.
     """
     if not job.relist:
         with contextlib.suppress(DamagedError):  # then it is listed anew
@@ -210,6 +215,8 @@ def list_sources(job: PartitionJob) -> list[CatalogueRow]:
     root = job.layout.partition_root(job.source, job.partition_key)
     if root is not None and not job.preset.follow_links:
         _refuse_linked_day(job.source, root)
+    if job.preset.prune:
+        refuse_missing_source(job.source, job.output, job.layout, job.partition_key, root)
     return build_catalogue(
         root, job.output, job.partition_key, follow_links=job.preset.follow_links
     )

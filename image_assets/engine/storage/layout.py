@@ -44,11 +44,17 @@ class Layout:
         """
         if self.is_flat:
             return source if partition_key == self.flat_partition else None
-        root = source / date.fromisoformat(partition_key).strftime(self.template)
+        root = self.folder_of(source, partition_key)
         if not root.is_dir():
             return None
         refuse_output_as_source(root)
         return root
+
+    def folder_of(self, source: Path, partition_key: str) -> Path:
+        """Return the folder where a partition's sources would be, whether or not it is there."""
+        if self.is_flat:
+            return source
+        return source / date.fromisoformat(partition_key).strftime(self.template)
 
     def partitions(self, source: Path) -> list[str]:
         """Return the keys of all partitions that have a folder, sorted."""

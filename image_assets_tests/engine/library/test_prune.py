@@ -6,10 +6,13 @@ import pytest
 from image_assets.engine.errors import RunError
 from image_assets.engine.library.catalogue import CatalogueRow
 from image_assets.engine.library.prune import Orphans, find_orphans, prune_orphans
-from image_assets.engine.run.partition import PartitionJob
+from image_assets.engine.run.partition import PartitionJob, compress_partition, list_sources
+from image_assets.engine.storage.layout import Layout
 from image_assets.engine.storage.ledger import Ledger
 from image_assets.engine.storage.naming import rendition_path
 from image_assets_tests.engine.jobs import DAY, make_job
+from image_assets_tests.libraries import DAY as DAY_OF_LIBRARY
+from image_assets_tests.libraries import Library
 
 FORMATS = ("avif", "webp")
 
@@ -203,3 +206,31 @@ def test_rejections_do_not_count_as_renditions(job: PartitionJob) -> None:
         ledger.rows[f"{number}.jpg", "full", "avif"] = {"status": "rejected"}
     with pytest.raises(RunError, match="4 of 20 renditions"):
         prune(job, ledger, catalogue_of(*range(8)))
+
+
+@pytest.mark.parametrize("layout", [Layout("flat", DAY_OF_LIBRARY), Layout("%Y-%m-%d")])
+def test_a_source_that_is_not_there_ends_a_pruning_run_before_the_catalogue_is_replaced(
+    tmp_path: Path, layout: Layout
+) -> None:
+    """Else a run that is taken up again after the disk is back works from an empty listing."""
+    library = Library.below(tmp_path)
+    folder = layout.folder_of(library.source, DAY_OF_LIBRARY)
+    prefix = f"{folder.relative_to(library.source).as_posix()}/"
+    job = dataclasses.replace(library.job({"prune": True, "prune_force": True}), layout=layout)
+    library.fill(2, prefix=prefix)
+    compress_partition(job)
+    catalogue = library.output / "tables" / "catalogue" / f"{DAY_OF_LIBRARY}.parquet"
+    before = catalogue.read_bytes(), library.identities()
+    library.source.rename(tmp_path / "away")
+    library.source.mkdir()
+
+    with pytest.raises(RunError, match=rf"is (missing|empty) \({folder}\)\. Nothing was removed"):
+        list_sources(job)
+
+    assert (catalogue.read_bytes(), library.identities()) == before
+
+
+def test_a_day_that_never_had_a_source_has_nothing_to_prune(tmp_path: Path) -> None:
+    library = Library.below(tmp_path)
+    job = dataclasses.replace(library.job({"prune": True}), layout=Layout("%Y-%m-%d"))
+    assert compress_partition(job).orphans == []
