@@ -402,6 +402,15 @@ LIBVIPS_DIFFERS: Final = {
     "32-bit grey, TIFF": "libvips clips what is above 255",
     "32-bit grey to the top, big-endian TIFF": "likewise",
     "float grey of 0 to 1": "libvips takes floats as 0 to 255",
+    "float colour of 0 to 1, 16 bits": "libvips does not read floats of 16 bits",
+    "float colour of 0 to 1, 32 bits": "libvips takes colour floats as linear light",
+    "float colour of 0 to 1, 64 bits": "likewise",
+    "float colour of 0 to 255, 32 bits": "likewise, of 0 to 1",
+    "float colour and alpha, packed": "likewise",
+    "double grey": "libvips takes floats as 0 to 255",
+    "32-bit colour": "libvips clips what is above 255",
+    "PFM": "the libvips that pyvips-binary brings reads no PFM",
+    "PFM, grey": "likewise",
     "a fourth channel that is nothing, TIFF": "libvips takes every fourth channel as alpha",
     "CIELAB, TIFF": "libvips 8.18 does not read it: 'bad labq format'",
 }
@@ -623,6 +632,10 @@ CORPUS_DIFFERS: Final[tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...]] 
     (
         "libvips turns by EXIF alone; this is turned by XMP",
         lambda source: source["orientation"] != 1 and source["source_format"] == "PNG",
+    ),
+    (
+        "the libvips that pyvips-binary brings reads no PFM",
+        lambda source: source["source_format"] == "PFM",
     ),
     (
         "libvips 8.18 does not read uncompressed CIELAB: 'bad labq format'",
