@@ -18,7 +18,7 @@ from PIL import Image, features
 
 from image_assets.engine.pixels.formats import MASTER, OUTPUT_FORMATS
 from image_assets.engine.pixels.tiff_layouts import register_layouts
-from image_assets.engine.wide_pixels import register_wide
+from image_assets.engine.pixels.wide_pixels import register_wide
 
 try:
     import pillow_avif

@@ -22,12 +22,12 @@ from image_assets.engine.pixels.profiles import (
     srgb_curve,
 )
 from image_assets.engine.pixels.stated_colour import SourceColour, Space
-from image_assets.engine.reasons import NotCompressedError, Reason
-from image_assets.engine.wide_pixels import (
+from image_assets.engine.pixels.wide_pixels import (
     FLOAT_FINITE,
     white_of_floats,
     white_of_whole_numbers,
 )
+from image_assets.engine.reasons import NotCompressedError, Reason
 
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 # Profiles are a few kB, a press's up to 2 MB; beyond this one is an accident or an attack.

@@ -15,8 +15,8 @@ from image_assets.engine.pixels.jpeg import DecodedJpeg, decode_eighths, decode_
 from image_assets.engine.pixels.stated_colour import crop_to_aperture
 from image_assets.engine.pixels.structure import MAX_TEXT_BYTES, Structure, walk
 from image_assets.engine.pixels.tiff_layouts import mend_palette, unread_compression, unread_layout
+from image_assets.engine.pixels.wide_pixels import is_wide, load_wide, wide_bytes_per_pixel
 from image_assets.engine.reasons import NotCompressedError, Reason
-from image_assets.engine.wide_pixels import is_wide, load_wide, wide_bytes_per_pixel
 
 ALLOWED_FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "BMP", "PFM")
 """What is opened, whatever a file's extension says. MPO is what drones and phones write."""

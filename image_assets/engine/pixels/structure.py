@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from image_assets.engine.pixels.wide_pixels import read_pfm_header
 from image_assets.engine.source_key import printable
-from image_assets.engine.wide_pixels import read_pfm_header
 
 MAX_PARTS: Final = 100_000
 """Segments, chunks, blocks or pages looked at. A walk takes 0.1 to 1 s for as many; a real file has

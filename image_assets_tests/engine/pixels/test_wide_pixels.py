@@ -8,14 +8,14 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from image_assets.engine import profiles
-from image_assets.engine.codecs import prepare_pillow
-from image_assets.engine.colour import to_srgb
-from image_assets.engine.cost import Header, image_cost_bytes
-from image_assets.engine.opening import decode, open_source
+from image_assets.engine.pixels import profiles
+from image_assets.engine.pixels.codecs import prepare_pillow
+from image_assets.engine.pixels.colour import to_srgb
+from image_assets.engine.pixels.cost import Header, image_cost_bytes
+from image_assets.engine.pixels.opening import decode, open_source
+from image_assets.engine.pixels.stated_colour import read_colour
+from image_assets.engine.pixels.upright import read_orientation
 from image_assets.engine.reasons import NotCompressedError, Reason
-from image_assets.engine.stated_colour import read_colour
-from image_assets.engine.upright import read_orientation
 from image_assets_tests.odd_pictures import packed_tiff, pfm, stored_turned, tiff
 from image_assets_tests.photographs import picture
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image, ImageFile, TiffImagePlugin
 
+from image_assets.engine.pixels.tiff_layouts import unread_compression
 from image_assets.engine.reasons import NotCompressedError, Reason
-from image_assets.engine.tiff_layouts import unread_compression
 
 if TYPE_CHECKING:
     import numpy as np
