@@ -34,7 +34,7 @@ def pillow() -> None:
 
 def decoded(data: bytes, **options: bool) -> tuple[Image.Image, Header, str | None]:
     image, header = open_source(data, **options)
-    note = decode(image, header, 100, **options)
+    note = decode(image, header, 100, **options).note
     return image, header, note
 
 
