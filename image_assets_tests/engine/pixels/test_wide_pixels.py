@@ -294,5 +294,5 @@ def test_the_first_of_several_pages_is_read() -> None:
 
 
 def test_a_worker_does_not_start_with_numpy() -> None:
-    program = "import sys, image_assets.engine.worker; sys.exit('numpy' in sys.modules)"
+    program = "import sys, image_assets.engine.workers.worker; sys.exit('numpy' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
