@@ -106,6 +106,31 @@ def _turned(width: int, height: int) -> bytes:
     return _save("PNG", compress_level=1, exif=exif)(width, height)
 
 
+def _wide_tiff(mode: str, kind: str, **options: Any) -> Callable[[int, int], bytes]:
+    def make(width: int, height: int) -> bytes:
+        import numpy as np
+        import pyvips
+
+        pixels = np.asarray(picture(width, height, mode)).astype(kind)
+        whole = pyvips.Image.new_from_array(pixels)
+        if mode == "LA":
+            whole = whole.copy(interpretation="grey16")
+        return bytes(whole.tiffsave_buffer(**options))
+
+    return make
+
+
+def _pfm(mode: str) -> Callable[[int, int], bytes]:
+    def make(width: int, height: int) -> bytes:
+        import numpy as np
+
+        floats = np.asarray(picture(width, height, mode)).astype("<f4") / np.float32(255)
+        magic = b"PF" if mode == "RGB" else b"Pf"
+        return magic + f"\n{width} {height}\n-1.0\n".encode() + floats[::-1].tobytes()
+
+    return make
+
+
 CLASSES: Final[dict[str, Callable[[int, int], bytes]]] = {
     "jpeg": _save("JPEG", quality=90),
     "jpeg grey": _save("JPEG", "L", quality=90),
@@ -131,6 +156,14 @@ CLASSES: Final[dict[str, Callable[[int, int], bytes]]] = {
     "tiff lab": _save("TIFF", "LAB"),
     "tiff float": _save("TIFF", "F"),
     "tiff 16 bit grey": _save("TIFF", "I;16"),
+    "tiff float colour": _wide_tiff("RGB", "float32"),
+    "tiff float colour lzw": _wide_tiff("RGB", "float32", compression="lzw", predictor="float"),
+    "tiff double rgba": _wide_tiff("RGBA", "float64"),
+    "tiff 32 bit colour deflate": _wide_tiff("RGB", "uint32", compression="deflate", tile=True),
+    "tiff 16 bit grey alpha": _wide_tiff("LA", "uint16"),
+    "tiff double grey": _wide_tiff("L", "float64"),
+    "pfm": _pfm("RGB"),
+    "pfm grey": _pfm("L"),
     "avif": _save("AVIF", speed=10, quality=60),
     "avif rgba": _save("AVIF", "RGBA", speed=10, quality=60),
     "bmp": _save("BMP"),

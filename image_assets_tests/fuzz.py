@@ -35,12 +35,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
 from image_assets.engine.api import FolderResult, compress_folder
 from image_assets.engine.pixels.codecs import optional_decoders, prepare_pillow
 from image_assets.engine.planning.settings import DEFAULT_SETTINGS_PATH, load_settings
 from image_assets.engine.reasons import FAILED_REASONS, Reason
+from image_assets_tests import odd_pictures
 from image_assets_tests.photographs import camera_exif, picture
 from image_assets_tests.processes import REPOSITORY
 
@@ -110,6 +112,16 @@ def make_seeds() -> dict[str, bytes]:
     save("cmyk.tif", rgb.convert("CMYK"), "TIFF", icc_profile=icc)
     save("16.tif", picture(SIZE, mode="I;16"), "TIFF")
     save("float.tif", rgb.convert("L").convert("F"), "TIFF")
+    floats = np.asarray(alpha[0], dtype=np.float32) / np.float32(255)
+    seeds["float-colour.tif"] = odd_pictures.tiff(floats[..., :3], 2)
+    seeds["double-alpha.tif"] = odd_pictures.tiff(floats.astype(">f8"), 2, extra_sample=2)
+    seeds["grey-alpha.tif"] = odd_pictures.tiff(
+        (65_535 * floats[..., :2]).astype("u2"), 1, extra_sample=2
+    )
+    seeds["packed-float.tif"] = odd_pictures.packed_tiff(floats[..., :3], 2, 5, predictor=3)
+    seeds["planes.tif"] = odd_pictures.packed_tiff(floats[..., :3], 2, 8, planar=True)
+    seeds["colour.pfm"] = odd_pictures.pfm(floats[..., :3])
+    seeds["grey.pfm"] = odd_pictures.pfm(floats[..., 0], big_endian=True)
     save("big.tif", rgb, "TIFF", big_tiff=True)
     pages = [frame.copy() for frame in frames[1:]]
     save("pages.tif", rgb, "TIFF", save_all=True, append_images=pages)

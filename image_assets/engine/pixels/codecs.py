@@ -18,6 +18,7 @@ from PIL import Image, features
 
 from image_assets.engine.pixels.formats import MASTER, OUTPUT_FORMATS
 from image_assets.engine.pixels.tiff_layouts import register_layouts
+from image_assets.engine.pixels.wide_pixels import register_wide
 
 try:
     import pillow_avif
@@ -137,4 +138,5 @@ def prepare_pillow() -> None:
     codec_versions()
     Image.preinit()
     register_layouts()
+    register_wide()
     Image.MAX_IMAGE_PIXELS = None

@@ -22,6 +22,11 @@ from image_assets.engine.pixels.profiles import (
     srgb_curve,
 )
 from image_assets.engine.pixels.stated_colour import SourceColour, Space
+from image_assets.engine.pixels.wide_pixels import (
+    FLOAT_FINITE,
+    white_of_floats,
+    white_of_whole_numbers,
+)
 from image_assets.engine.reasons import NotCompressedError, Reason
 
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
@@ -36,13 +41,6 @@ name: nothing is converted. Of the 18 profiles of the corpus the variants of sRG
 _WIDE_MIN_STEP: Final = 4
 """A profile whose Display P3 colours change by this many of 255 on a way through sRGB is wider;
 rounding alone gives 2."""
-
-_FLOAT_ONE_MAX: Final = 16.0
-_FLOAT_EIGHT_BIT_MAX: Final = 511.0
-"""Floats up to 16 are 0 to 1 with highlights above, up to 511 are 0 to 255 with some overshoot,
-else their largest is white: a picture of the one range read as the other would be black."""
-
-_FLOAT_FINITE: Final = 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,21 +399,18 @@ def _whole_numbers(image: Image.Image) -> Image.Image:
     high = _largest(image)
     if high <= 255:
         return image.convert("L")
-    return _scaled(image.convert("F"), max(65_535, high))
+    return _scaled(image.convert("F"), white_of_whole_numbers(high))
 
 
 def _fractions(image: Image.Image) -> Image.Image:
     """Floats: not a number is black, infinite is white, below 0 is black."""
     known = ImageMath.lambda_eval(
-        lambda args: args["min"](args["max"](args["image"], 0.0), _FLOAT_FINITE), image=image
+        lambda args: args["min"](args["max"](args["image"], 0.0), FLOAT_FINITE), image=image
     )
     finite = ImageMath.lambda_eval(
-        lambda args: args["image"] * (args["image"] < _FLOAT_FINITE), image=known
+        lambda args: args["image"] * (args["image"] < FLOAT_FINITE), image=known
     )
-    high = _largest(finite)
-    if high <= _FLOAT_ONE_MAX:
-        return _scaled(known, 1.0)
-    return _scaled(known, 255.0 if high <= _FLOAT_EIGHT_BIT_MAX else high)
+    return _scaled(known, white_of_floats(_largest(finite)))
 
 
 def _largest(image: Image.Image) -> float:

@@ -1,6 +1,6 @@
 """What an image costs in memory, computed from its header before anything is decoded.
 
-Every number is fitted to ``python -m bench.cost``, which renders 32 classes of images at 12 and 24
+Every number is fitted to ``python -m bench.cost``, which renders 40 classes of images at 12 and 24
 MP, each in a process of its own: from 20 MB on, an estimate is 0.8 to 1.5 times what is measured.
 """
 
@@ -24,6 +24,7 @@ _UNKNOWN_BYTES_PER_PIXEL = 17
 # Decoders that hold more than the picture: libwebp two canvases and a frame, libheif its planes.
 _DECODER_BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 9, "HEIF": 8, "JXL": 8}
 _DECODER_ALPHA_BYTES_PER_PIXEL = 3
+_WIDE_PICTURE_BYTES_PER_PIXEL = 4  # the picture, beside the bytes that it is made from
 
 # Coefficients that libjpeg holds where a picture comes in several scans, for each sample.
 _COEFFICIENT_BYTES = 2
@@ -58,6 +59,7 @@ class Header:
         progressive: A JPEG in several scans.
         size_bytes: Size of the file.
         structure: What the file's container says.
+        wide_bytes_per_pixel: Bytes of a pixel that `wide_pixels` unpacks; else 0.
     """
 
     format: str
@@ -68,6 +70,7 @@ class Header:
     progressive: bool
     size_bytes: int
     structure: Structure | None = field(default=None, compare=False, repr=False)
+    wide_bytes_per_pixel: int = 0
 
     @property
     def moving_frames(self) -> int:
@@ -106,6 +109,11 @@ def image_cost_bytes(header: Header, largest_px: int, draft_margin: float) -> in
     if decoder and header.mode == "RGBA":
         decoder += _DECODER_ALPHA_BYTES_PER_PIXEL
     per_pixel = max(_BYTES_PER_PIXEL.get(header.mode, _UNKNOWN_BYTES_PER_PIXEL), decoder)
+    copied = 0
+    if header.wide_bytes_per_pixel:
+        per_pixel = max(per_pixel, header.wide_bytes_per_pixel + _WIDE_PICTURE_BYTES_PER_PIXEL)
+        is_packed = header.structure is not None and header.structure.compression != 1
+        copied = header.size_bytes if is_packed else 0  # libtiff gets a copy of the file
     longest = max(header.width_px, header.height_px, 1)
     shrink = min(1.0, largest_px / longest)
     rendered = int(pixels * shrink * shrink)
@@ -113,4 +121,4 @@ def image_cost_bytes(header: Header, largest_px: int, draft_margin: float) -> in
     per_rendered = _ENCODE_ALPHA_BYTES_PER_PIXEL if has_alpha else _ENCODE_BYTES_PER_PIXEL
     encode = _ENCODE_BASE_BYTES + rendered * per_rendered
     tables = (header.width_px + header.height_px) * _RESIZE_BYTES_PER_SIDE_PX if shrink < 1 else 0
-    return header.size_bytes + coefficients + int(decoded * per_pixel) + tables + encode
+    return header.size_bytes + copied + coefficients + int(decoded * per_pixel) + tables + encode

@@ -15,9 +15,10 @@ from image_assets.engine.pixels.jpeg import DecodedJpeg, decode_eighths, decode_
 from image_assets.engine.pixels.stated_colour import crop_to_aperture
 from image_assets.engine.pixels.structure import MAX_TEXT_BYTES, Structure, walk
 from image_assets.engine.pixels.tiff_layouts import mend_palette, unread_compression, unread_layout
+from image_assets.engine.pixels.wide_pixels import is_wide, load_wide, wide_bytes_per_pixel
 from image_assets.engine.reasons import NotCompressedError, Reason
 
-ALLOWED_FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "BMP")
+ALLOWED_FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "BMP", "PFM")
 """What is opened, whatever a file's extension says. MPO is what drones and phones write."""
 
 _JPEG_XL: Final = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a")
@@ -34,8 +35,6 @@ _OTHER_CONTENT: Final = (
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 image"),
     (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
     (b"II\xbc", "a JPEG XR image"),
-    (b"PF\n", "a PFM image"),
-    (b"Pf\n", "a PFM image"),
     (b"v/1\x01", "an OpenEXR image"),
     (b"#?RADIANCE", "a Radiance HDR image"),
     (b"DDS ", "a DirectDraw surface"),
@@ -110,7 +109,7 @@ PREFIX_BYTES: Final = 512
 _DECODER_ERRORS: Final = (OSError, ValueError, SyntaxError, EOFError, RuntimeError)
 """What decoders say of broken files; libheif says RuntimeError."""
 
-_RENDERED_IN_PART: Final = frozenset({"JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF"})
+_RENDERED_IN_PART: Final = frozenset({"JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "PFM"})
 """Formats of which something can be decoded where the end is missing."""
 
 MAX_SCANS: Final = 100
@@ -257,6 +256,7 @@ def open_source(
             image = Image.open(io.BytesIO(source), formats=(announced,))
         mend_palette(image)
         frames = structure.frames or int(getattr(image, "n_frames", 1))
+        wide = wide_bytes_per_pixel(image) if image.width and image.height else 0
     except Exception as error:
         # Pillow's parsers meet broken headers with any kind of error (fuzzed TIFF and WebP files);
         # beyond these it is memory, which the caller knows to tell.
@@ -281,6 +281,7 @@ def open_source(
         progressive=bool(image.info.get("progressive") or image.info.get("progression")),
         size_bytes=len(data),
         structure=structure,
+        wide_bytes_per_pixel=wide,
     )
 
 
@@ -431,7 +432,10 @@ def decode(
                 raise _truncated(truncated, renderable=True)
     try:
         with _truncation_accepted(truncated is not None):
-            image.load()
+            if is_wide(image):
+                load_wide(image, structure.data)
+            else:
+                image.load()
         if header.format == "AVIF":
             crop_to_aperture(image, data=structure.data)
     except MemoryError:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from image_assets.engine.pixels.wide_pixels import read_pfm_header
 from image_assets.engine.source_key import printable
 
 MAX_PARTS: Final = 100_000
@@ -106,6 +107,8 @@ def walk(format_name: str, data: bytes, max_scans: int, max_frames: int) -> Stru
                 _walk_boxes(found)
             case "BMP":
                 _walk_bmp(found)
+            case "PFM":
+                _walk_pfm(found)
             case _:
                 found.has_pixels = True
     except (IndexError, ValueError, struct.error):
@@ -446,7 +449,7 @@ def _walk_tiff(found: Structure) -> None:
     if data[:4] == b"MM\0+":
         found.unsupported = "The file is a BigTIFF whose bytes run backwards (big-endian)."
         return
-    if data[8:10] == b"CR" and not big:
+    if data[:2] == b"II" and data[8:11] == b"CR\2" and not big:
         found.unsupported = _RAW.format("Canon CR2")
         return
     seen: set[int] = set()
@@ -537,3 +540,16 @@ def _look_at_page(found: Structure, entries: dict[int, tuple[int, int, bytes]]) 
             found.has_pixels = found.has_pixels or (length > 0 and offset < len(found.data))
             if offset + length > len(found.data):
                 found.truncated = "part of its first page's image data is missing"
+
+
+def _walk_pfm(found: Structure) -> None:
+    try:
+        header = read_pfm_header(found.data)
+    except ValueError as error:
+        found.broken = str(error)
+        return
+    found.size = header.size
+    missing = header.start + header.row_bytes * header.size[1] - len(found.data)
+    found.has_pixels = len(found.data) > header.start
+    if missing > 0:
+        found.truncated = f"{missing} bytes of its rows are missing"

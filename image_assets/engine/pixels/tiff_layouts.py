@@ -48,7 +48,7 @@ def unread_layout(data: bytes) -> str | None:
             return None
         return (
             f"The file is a TIFF of {_samples_of(tags)} (photometric {tags.get(262)}), which is "
-            "not read; 8 and 16 bits of whole numbers are, and grey also of 32 bits and floats."
+            "not read; whole numbers of 8 to 32 bits and floats of 16 to 64 are, as grey or RGB."
         )
     except Exception:  # whatever else is broken, the caller has its words for it
         return None

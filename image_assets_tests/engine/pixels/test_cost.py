@@ -47,6 +47,22 @@ HEADERS = st.builds(
         (Header("WEBP", "RGB", 5656, 4242, 1, False, 6 * MB), 1024, 320 * MB, 600 * MB),
         (Header("AVIF", "RGBA", 5656, 4242, 1, False, 6 * MB), 1024, 252 * MB, 472 * MB),
         (Header("TIFF", "F", 5656, 4242, 1, False, 96 * MB), 1024, 410 * MB, 768 * MB),
+        (
+            Header("TIFF", "RGB", 5656, 4242, 1, False, 288 * MB, wide_bytes_per_pixel=12),
+            1024,
+            688 * MB,
+            1030 * MB,
+        ),
+        (
+            Header(
+                *("TIFF", "RGB", 5656, 4242, 1, False, 48 * MB),
+                structure=Structure(b"", compression=5),
+                wide_bytes_per_pixel=12,
+            ),
+            1024,
+            449 * MB,
+            673 * MB,
+        ),
     ],
 )
 def test_an_image_costs_at_least_what_was_measured_and_not_absurdly_more(

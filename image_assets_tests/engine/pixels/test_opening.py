@@ -121,7 +121,7 @@ def _box(major: bytes, *compatible: bytes) -> bytes:
         (b"PK\x03\x04", "ZIP"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Office"),
         (b"P6\n10 10\n255\n", "PNM"),
-        (b"Pf\n10 10\n-1.0\n", "PFM"),
+        (b"P7\nWIDTH 10\n", "PNM"),
         (bytes([0, 0, 2, *bytes(9), 10, 0, 10, 0, 24, 0]), "TGA"),
         (b"v/1\x01", "OpenEXR"),
         (b"RIFF\x10\x00\x00\x00AVI LIST", "AVI"),

@@ -37,6 +37,8 @@ from image_assets_tests.odd_pictures import (
     iccp,
     in_space,
     linear,
+    packed_tiff,
+    pfm,
     plain_cmyk_jpeg,
     png,
     saved,
@@ -292,6 +294,28 @@ KINDS: Final[dict[str, Callable[[], Made]]] = {
         GREY,
     ),
     "float grey of 0 to 255": lambda: (tiff(np.asarray(GREY).astype(np.float32), 1), GREY),
+    **{
+        f"float colour of 0 to {white}, {bits} bits": functools.partial(
+            lambda white, bits: (tiff((EIGHT * (white / 255)).astype(f"f{bits // 8}"), 2), RGB),
+            white,
+            bits,
+        )
+        for white, bits in ((1, 16), (1, 32), (1, 64), (255, 32))
+    },
+    "float colour and alpha, packed": lambda: (
+        packed_tiff(
+            np.asarray(ALPHA) / np.float32(255), 2, 5, predictor=3, planar=True, tags={338: (2,)}
+        ),
+        ALPHA,
+    ),
+    "32-bit colour": lambda: (tiff(EIGHT.astype(np.uint32) * np.uint32(257), 2), RGB),
+    "16-bit grey and alpha, TIFF": lambda: (
+        tiff(np.asarray(GREY_ALPHA).astype(np.uint16) * np.uint16(257), 1, extra_sample=2),
+        GREY_ALPHA,
+    ),
+    "double grey": lambda: (tiff(np.asarray(GREY) / 255, 1), GREY),
+    "PFM": lambda: (pfm(EIGHT / np.float32(255)), RGB),
+    "PFM, grey": lambda: (pfm(np.asarray(GREY).astype(np.float32), big_endian=True), GREY),
     # transparency, palettes, grey
     "palette": lambda: (saved(PALETTE, "PNG"), PALETTE.convert("RGB")),
     "palette with degrees of transparency": lambda: (
@@ -378,6 +402,15 @@ LIBVIPS_DIFFERS: Final = {
     "32-bit grey, TIFF": "libvips clips what is above 255",
     "32-bit grey to the top, big-endian TIFF": "likewise",
     "float grey of 0 to 1": "libvips takes floats as 0 to 255",
+    "float colour of 0 to 1, 16 bits": "libvips does not read floats of 16 bits",
+    "float colour of 0 to 1, 32 bits": "libvips takes colour floats as linear light",
+    "float colour of 0 to 1, 64 bits": "likewise",
+    "float colour of 0 to 255, 32 bits": "likewise, of 0 to 1",
+    "float colour and alpha, packed": "likewise",
+    "double grey": "libvips takes floats as 0 to 255",
+    "32-bit colour": "libvips clips what is above 255",
+    "PFM": "the libvips that pyvips-binary brings reads no PFM",
+    "PFM, grey": "likewise",
     "a fourth channel that is nothing, TIFF": "libvips takes every fourth channel as alpha",
     "CIELAB, TIFF": "libvips 8.18 does not read it: 'bad labq format'",
 }
@@ -599,6 +632,10 @@ CORPUS_DIFFERS: Final[tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...]] 
     (
         "libvips turns by EXIF alone; this is turned by XMP",
         lambda source: source["orientation"] != 1 and source["source_format"] == "PNG",
+    ),
+    (
+        "the libvips that pyvips-binary brings reads no PFM",
+        lambda source: source["source_format"] == "PFM",
     ),
     (
         "libvips 8.18 does not read uncompressed CIELAB: 'bad labq format'",

@@ -3,6 +3,7 @@ import struct
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,6 +19,7 @@ from image_assets_tests.bombs import (
     text_bomb,
     with_chunk,
 )
+from image_assets_tests.odd_pictures import pfm
 from image_assets_tests.photographs import encode_photograph, picture
 
 
@@ -49,6 +51,7 @@ WHOLE = {
     "TIFF of pages": moving("TIFF"),
     "AVIF": encode_photograph(format="AVIF"),
     "BMP": encode_photograph((60, 40), format="BMP"),
+    "PFM": pfm(np.full((40, 60, 3), 0.5)),
 }
 
 
@@ -280,6 +283,7 @@ def test_an_ordinary_tiff_of_a_camera_is_no_raw() -> None:
 
 
 def test_a_canon_raw_is_told_by_its_first_bytes() -> None:
+    assert look("TIFF", b"MM\0*\0\0\0\x10CR\0\0" + bytes(100)).unsupported is None  # 210.0
     assert "CR2" in (look("TIFF", b"II*\0\x10\0\0\0CR\2\0" + bytes(100)).unsupported or "")
 
 

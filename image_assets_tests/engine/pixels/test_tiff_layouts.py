@@ -15,9 +15,9 @@ COLOUR = np.asarray(picture((12, 8)))
 @pytest.mark.parametrize(
     ("pixels", "photometric", "said"),
     [
-        ((COLOUR / 255).astype(np.float32), 2, "a TIFF of 3 x 32 bits, floating-point numbers"),
-        (COLOUR[..., 0].astype(np.float64), 1, "a TIFF of 1 x 64 bits, floating-point numbers"),
-        (COLOUR.astype(np.uint32), 2, "a TIFF of 3 x 32 bits, whole numbers"),
+        (np.dstack([COLOUR, COLOUR[..., :1]]).astype(np.float32), 5, "4 x 32 bits, floating-point"),
+        (COLOUR[..., 0].astype(np.uint64), 1, "a TIFF of 1 x 64 bits, whole numbers"),
+        (COLOUR.astype(np.uint64), 2, "a TIFF of 3 x 64 bits, whole numbers"),
     ],
 )
 def test_a_sound_tiff_of_a_layout_that_is_not_read_is_named_not_called_corrupt(
