@@ -12,7 +12,7 @@ from image_assets.engine.pixels.codecs import CODECS_OF_FORMAT, optional_decoder
 from image_assets.engine.pixels.formats import OUTPUT_FORMATS
 from image_assets.engine.planning.presets import ResolvedPreset
 
-PIPELINE_VERSION: Final = 2
+PIPELINE_VERSION: Final = 3
 """Raised by every change that alters the pixels or bytes of a rendition."""
 
 

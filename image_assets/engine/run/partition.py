@@ -203,6 +203,8 @@ def _try_to_write(folder: Path) -> None:
 def list_sources(job: PartitionJob) -> list[CatalogueRow]:
     """Return the partition's catalogue: the stored one, or a new listing where asked or missing.
 
+    An empty one counts as missing: it may be of an hour when the disk was not mounted.
+
     Raises:
         SettingError: The day's folder is a link, and links are not followed.
         RunError: The source cannot be listed, or is not there and the run is to prune.
@@ -210,7 +212,7 @@ def list_sources(job: PartitionJob) -> list[CatalogueRow]:
     if not job.relist:
         with contextlib.suppress(DamagedError):  # then it is listed anew
             stored = read_catalogue(job.output, job.partition_key)
-            if stored is not None:
+            if stored:
                 return stored
     root = job.layout.partition_root(job.source, job.partition_key)
     if root is not None and not job.preset.follow_links:

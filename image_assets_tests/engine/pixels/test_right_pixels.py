@@ -296,7 +296,10 @@ KINDS: Final[dict[str, Callable[[], Made]]] = {
     "float grey of 0 to 255": lambda: (tiff(np.asarray(GREY).astype(np.float32), 1), GREY),
     **{
         f"float colour of 0 to {white}, {bits} bits": functools.partial(
-            lambda white, bits: (tiff((EIGHT * (white / 255)).astype(f"f{bits // 8}"), 2), RGB),
+            lambda white, bits: (
+                tiff((EIGHT if white == 255 else linear(RGB)).astype(f"f{bits // 8}"), 2),
+                RGB,
+            ),
             white,
             bits,
         )
@@ -304,7 +307,12 @@ KINDS: Final[dict[str, Callable[[], Made]]] = {
     },
     "float colour and alpha, packed": lambda: (
         packed_tiff(
-            np.asarray(ALPHA) / np.float32(255), 2, 5, predictor=3, planar=True, tags={338: (2,)}
+            np.dstack([linear(RGB), np.asarray(ALPHA)[..., 3:] / 255]).astype(np.float32),
+            2,
+            5,
+            predictor=3,
+            planar=True,
+            tags={338: (2,)},
         ),
         ALPHA,
     ),
@@ -314,7 +322,7 @@ KINDS: Final[dict[str, Callable[[], Made]]] = {
         GREY_ALPHA,
     ),
     "double grey": lambda: (tiff(np.asarray(GREY) / 255, 1), GREY),
-    "PFM": lambda: (pfm(EIGHT / np.float32(255)), RGB),
+    "PFM": lambda: (pfm(linear(RGB)), RGB),
     "PFM, grey": lambda: (pfm(np.asarray(GREY).astype(np.float32), big_endian=True), GREY),
     # transparency, palettes, grey
     "palette": lambda: (saved(PALETTE, "PNG"), PALETTE.convert("RGB")),
@@ -403,11 +411,9 @@ LIBVIPS_DIFFERS: Final = {
     "32-bit grey to the top, big-endian TIFF": "likewise",
     "float grey of 0 to 1": "libvips takes floats as 0 to 255",
     "float colour of 0 to 1, 16 bits": "libvips does not read floats of 16 bits",
-    "float colour of 0 to 1, 32 bits": "libvips takes colour floats as linear light",
-    "float colour of 0 to 1, 64 bits": "likewise",
-    "float colour of 0 to 255, 32 bits": "likewise, of 0 to 1",
-    "float colour and alpha, packed": "likewise",
-    "double grey": "libvips takes floats as 0 to 255",
+    "float colour of 0 to 1, 64 bits": "libvips does not read floats of 64 bits",
+    "float colour of 0 to 255, 32 bits": "libvips takes all colour floats as light of 0 to 1",
+    "double grey": "libvips refuses it: 'samples out of range'",
     "32-bit colour": "libvips clips what is above 255",
     "PFM": "the libvips that pyvips-binary brings reads no PFM",
     "PFM, grey": "likewise",

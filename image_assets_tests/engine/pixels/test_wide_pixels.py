@@ -1,6 +1,4 @@
 import struct
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from image_assets.engine.pixels.opening import decode, open_source
 from image_assets.engine.pixels.stated_colour import read_colour
 from image_assets.engine.pixels.upright import read_orientation
 from image_assets.engine.reasons import NotCompressedError, Reason
-from image_assets_tests.odd_pictures import packed_tiff, pfm, stored_turned, tiff
+from image_assets_tests.odd_pictures import linear, packed_tiff, pfm, stored_turned, tiff
 from image_assets_tests.photographs import picture
 
 SIZE = (70, 45)
@@ -50,8 +48,14 @@ def refusal(data: bytes, **options: bool) -> NotCompressedError:
 
 
 def scaled(pixels: npt.NDArray[np.uint8], kind: str) -> npt.NDArray[Any]:
-    """The same picture in another kind of number: floats of 0 to 1, 16 bits, or 32 as 8."""
+    """The same picture in another kind of number: floats of 0 to 1, 16 bits, or 32 as 8.
+
+    Floats of colour are light.
+    """
     if kind.startswith("f"):
+        if pixels.shape[2:] in ((3,), (4,)):
+            light = linear(Image.fromarray(pixels[..., :3]))
+            return np.dstack([light, pixels[..., 3:] / 255]).astype(kind)
         return (pixels / 255).astype(kind)
     return (pixels * np.uint16(257)).astype("u2") if kind == "u2" else pixels.astype(kind)
 
@@ -80,7 +84,8 @@ def test_colour_of_every_width_is_read_in_each_order_of_bytes_and_planes(
             )
             assert (header.width_px, header.height_px) == SIZE
             assert header.mode == image.mode == ("RGBA" if extra else "RGB")
-            assert (np.asarray(image) == pixels).all()
+            # A light of 16 bits may lie just between two numbers.
+            assert np.abs(np.asarray(image).astype(int) - pixels).max() <= (kind == "f2")
 
 
 @pytest.mark.parametrize("big_endian", [False, True])
@@ -143,13 +148,14 @@ def test_all_colours_have_one_white() -> None:
         for data in (tiff(floats, 2), pfm(floats)):
             first, second = rendered(data)[0].tolist()
             assert first[::2] == [min(255, int(255 * largest / white + 0.5)), 0]
-            assert first[1] in (127, 128)  # just between the two
-            assert second == [0, 255, 64]
+            half, quarter = (188, 137) if white == 1 else (127.5, 64)  # light, or numbers as stored
+            assert abs(first[1] - half) <= 0.5
+            assert second == [0, 255, quarter]
 
 
 def test_no_number_is_black_infinite_is_white_and_below_zero_is_black() -> None:
     floats = sample((np.nan, np.inf, -np.inf), (0.5, -3, 1), (1e31, 0, np.nan))
-    expected = [[0, 255, 0], [128, 0, 255], [255, 0, 0]]
+    expected = [[0, 255, 0], [188, 0, 255], [255, 0, 0]]
     for data in (tiff(floats, 2), tiff(floats.astype("f8"), 2), pfm(floats)):
         assert rendered(data)[0].tolist() == expected
     huge = floats.astype("f8")
@@ -166,7 +172,7 @@ def test_alpha_has_its_own_range() -> None:
 
 def test_premultiplied_alpha_is_divided_out_and_an_unspecified_channel_left_out() -> None:
     alpha = RGBA[..., 3:] / np.float32(255)
-    floats = np.dstack([RGB / np.float32(255) * alpha, alpha])
+    floats = np.dstack([scaled(RGB, "f4") * alpha, alpha])
     shown = rendered(tiff(floats, 2, extra_sample=1)).astype(int)
     visible = RGBA[..., 3] > 100
     assert np.abs(shown - RGBA)[visible].max() <= 2
@@ -272,7 +278,7 @@ def test_a_compression_that_is_not_read_is_named(number: int, name: str) -> None
 def test_its_profile_is_applied() -> None:
     pyvips = pytest.importorskip("pyvips")
     profile = profiles.display_p3_profile()
-    plain = pyvips.Image.new_from_array(scaled(RGB, "f4"))
+    plain = pyvips.Image.new_from_array(RGB.astype("f4") / 255)  # as the profile has it, no light
     tagged = plain.copy()
     tagged.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     data = tagged.tiffsave_buffer(compression="lzw")
@@ -291,8 +297,3 @@ def test_the_first_of_several_pages_is_read() -> None:
     image, header, _ = decoded(bytes(data))
     assert header.frames == 2
     assert (np.asarray(image) == RGB).all()
-
-
-def test_a_worker_does_not_start_with_numpy() -> None:
-    program = "import sys, image_assets.engine.workers.worker; sys.exit('numpy' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True)

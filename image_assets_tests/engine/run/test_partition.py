@@ -935,3 +935,15 @@ def test_the_output_of_the_version_before_is_made_anew_once_and_its_results_are_
     assert library.compress().counts.skipped == len(keys) * len(FILES)
     assert load_result(library.output, DAY, before.run_id) == before
     assert library.rows(before).renditions.num_rows == 4 * len(FILES)
+
+
+def test_the_listing_of_an_hour_without_the_disk_is_not_taken_for_the_day(library: Library) -> None:
+    library.fill(3)
+    away = library.source.rename(library.source.with_name("away"))
+    library.source.mkdir()  # what is left of a disk that is not mounted
+    assert library.compress().counts.images == 0
+    library.source.rmdir()
+    away.rename(library.source)
+
+    later = dataclasses.replace(library.job(), relist=False)
+    assert len(list_sources(later)) == 3
