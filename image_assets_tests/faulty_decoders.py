@@ -12,27 +12,28 @@ import pytest
 CRASHES: Final = 97
 HANGS: Final = 98
 EATS_MEMORY: Final = 99
-"""Widths of the pictures, pixels. The last one's decoder takes all memory that it gets."""
+"""Widths of the JPEGs, pixels. The last one's decoder takes all memory that it gets."""
 
 _PROGRAM: Final = """
-import ctypes, signal, sys
-from PIL import ImageFile
+import ctypes, signal
+import simplejpeg
 
-load = ImageFile.ImageFile.load
+decode = simplejpeg.decode_jpeg
 
 
-def faulty(self):
-    if self.tile and self.width == 97:
+def faulty(data, **options):
+    width = simplejpeg.decode_jpeg_header(data)[1]
+    if width == 97:
         ctypes.string_at(0)
-    if self.tile and self.width == 98:
+    if width == 98:
         signal.pause()
     eaten = []
-    while self.tile and self.width == 99:
+    while width == 99:
         eaten.append(b"x" * 10_000_000)
-    return load(self)
+    return decode(data, **options)
 
 
-ImageFile.ImageFile.load = faulty
+simplejpeg.decode_jpeg = faulty
 """
 
 

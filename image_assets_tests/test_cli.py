@@ -465,7 +465,7 @@ def test_a_run_that_is_ended_early_leaves_whole_files_and_the_next_completes_it(
         assert workers
         wait_until(lambda: all(map(is_gone, workers)), "no worker is left", 5)
     if status == 130:
-        assert errors.read_text().startswith("image-assets: stopped.")
+        assert "image-assets: stopped." in errors.read_text()  # a slow machine has told progress
         assert errors.read_text().count("\n") == 1
     early = _renditions(output)
     assert 0 < len(early) < len(undisturbed), "it was met half-way"
