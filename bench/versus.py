@@ -126,8 +126,8 @@ def entrants_of(arguments: argparse.Namespace) -> tuple[Entrant, list[Entrant], 
     numbers = {name: read_preset(name, pairs) for name in arguments.presets}
     first = numbers[arguments.presets[0]]
     sizes = {variant: int(first[f"{variant}_px"]) for variant in arguments.variants}
-    for name, others in numbers.items():
-        if any(others[f"{variant}_px"] != px for variant, px in sizes.items()):
+    for name, mine in numbers.items():
+        if any(mine[f"{variant}_px"] != px for variant, px in sizes.items()):
             raise SystemExit(f"Expected presets of one size, received {sizes} and '{name}'.")
     work = Work(sizes, tuple(arguments.formats), os.cpu_count() or 1)
     quality = dict(SHARP_DEFAULTS)

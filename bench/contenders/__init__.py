@@ -70,7 +70,7 @@ class Contender:
     slow: bool = False
 
 
-class Absent(Exception):
+class AbsentError(Exception):
     """The contender cannot be had here; the text says why."""
 
 
@@ -83,7 +83,7 @@ def ask(*command: str, environment: Mapping[str, str] | None = None) -> str:
     """What a command prints.
 
     Raises:
-        Absent: It is not there or fails.
+        AbsentError: It is not there or fails.
     """
     try:
         done = subprocess.run(
@@ -94,7 +94,7 @@ def ask(*command: str, environment: Mapping[str, str] | None = None) -> str:
             env={**os.environ, **(environment or {})},
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        raise Absent(f"'{' '.join(command)[:80]}' does not run: {error}") from error
+        raise AbsentError(f"'{' '.join(command)[:80]}' does not run: {error}") from error
     return done.stdout.strip()
 
 
@@ -102,11 +102,11 @@ def install_sharp() -> None:
     """Install sharp at the pinned version into `MODULES`, unless it is there.
 
     Raises:
-        Absent: There is no node or npm, or npm cannot install it.
+        AbsentError: There is no node or npm, or npm cannot install it.
     """
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            raise Absent(f"no {program} on PATH")
+            raise AbsentError(f"no {program} on PATH")
     wanted = (HERE / "package.json").read_text()
     MODULES.mkdir(parents=True, exist_ok=True)
     pinned = MODULES / "package.json"
@@ -117,7 +117,7 @@ def install_sharp() -> None:
 
 
 def sharp_contenders() -> list[Contender]:
-    """sharp in its best form and in its default form."""
+    """Of sharp: its best form and its default form."""
     install_sharp()
     script = str(HERE / "sharp_loop.mjs")
     environment = {"CONTENDERS_MODULES": str(MODULES)}
@@ -160,7 +160,7 @@ def python_contender(module: str, name: str, settings: str, *, slow: bool) -> Co
 
 
 def vipsthumbnail_contenders() -> list[Contender]:
-    """libvips' own command."""
+    """The command that libvips brings."""
     return [
         python_contender(
             "vipsthumbnail_loop",
@@ -212,6 +212,6 @@ def find_contenders(families: tuple[str, ...]) -> list[Contender]:
     for family in families:
         try:
             found += FAMILIES[family]()
-        except Absent as absent:
+        except AbsentError as absent:
             print(f"{family}: skipped, {absent}", flush=True)
     return found

@@ -38,7 +38,7 @@ def compress(job: dict[str, Any], path: str) -> None:
         image.thumbnail((px, px), Image.Resampling.LANCZOS)
         for format_name in job["formats"]:
             target = Path(job["output"]) / f"{Path(path).stem}_{variant}.{SUFFIXES[format_name]}"
-            options = {"max_threads": 1} if format_name == "avif" else {}
+            options: dict[str, Any] = {"max_threads": 1} if format_name == "avif" else {}
             image.save(target, quality=job["quality"][format_name], **options)
 
 
