@@ -134,7 +134,7 @@ class Ours:
         checkout: Root of the repository that it imports.
         preset: Its name.
         settings: Further `--set KEY=VALUE`.
-        quality: By format, the same for every variant.
+        quality: By format, the same for every variant; none: the preset's own numbers, sizes too.
     """
 
     name: str
@@ -159,12 +159,14 @@ class Ours:
     ) -> TreeCost:
         """Make all renditions of a folder into another, emptied first."""
         shutil.rmtree(output, ignore_errors=True)
-        pairs = [
-            f"{variant}_{format_name}_quality={self.quality[format_name]}"
-            for variant in work.variants_px
-            for format_name in work.formats
-        ]
-        pairs += [f"{variant}_px={px}" for variant, px in work.variants_px.items()]
+        pairs = []
+        if self.quality:
+            pairs = [
+                f"{variant}_{format_name}_quality={self.quality[format_name]}"
+                for variant in work.variants_px
+                for format_name in work.formats
+            ]
+            pairs += [f"{variant}_px={px}" for variant, px in work.variants_px.items()]
         words = ["--preset", self.preset]
         for pair in (*pairs, *self.settings):
             words += ["--set", pair]
