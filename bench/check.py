@@ -1,7 +1,7 @@
 """Does this checkout cost more than a revision does? Both in one run; exit 1 where it does.
 
-More than 5 % of CPU seconds, or 1 % of bytes, at the presets' own numbers. A minute is left to
-each side's turn, so that a slow one meets both: the median of the rounds' ratios counts.
+More than 5 % of CPU seconds, or 1 % of bytes, at the presets' own numbers. The trees take turns, so
+that a slow minute meets both: the median of the rounds' ratios counts.
 
     python -m bench.check [REVISION] [--photographs FOLDER] [--minutes 5] [--presets throughput ...]
 """
@@ -102,7 +102,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("revision", nargs="?", help="default: origin/main, or HEAD~1")
     parser.add_argument("--photographs", type=Path, help="default: rendered samples")
     parser.add_argument("--minutes", type=float, default=5.0, help="of rounds; at least three")
-    parser.add_argument("--images", type=int, default=24, help="in each run")
+    parser.add_argument("--images", type=int, default=36, help="in each run")
     parser.add_argument("--presets", nargs="+", default=["throughput", "balanced", "quality"])
     return parser.parse_args()
 

@@ -2,9 +2,7 @@
 
 An entrant's quality is the lowest number whose mean SSIMULACRA2 is not below the reference's. What
 was found is kept in bench/equal_quality.json and is where the next search starts, so that it costs
-two small runs where nothing has changed.
-
-    python -m bench.equal_quality PHOTOGRAPHS [--preset throughput] [--reference "sharp, effort 1"]
+two small runs where nothing has changed. `bench.versus` runs it.
 """
 
 import json

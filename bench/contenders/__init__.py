@@ -172,7 +172,7 @@ def vipsthumbnail_contenders() -> list[Contender]:
         python_contender(
             "vipsthumbnail_loop",
             "vipsthumbnail",
-            "decoded once to libvips' own files, outputs from these; AVIF and WebP effort 1; as "
+            "decoded once to plain TIFF, outputs from these; AVIF and WebP effort 1; as "
             "many processes as cores, one thread each",
             slow=False,
         )

@@ -1,4 +1,4 @@
-"""libvips' `vipsthumbnail`: decoded once to files of its own, every output from these.
+"""libvips' `vipsthumbnail`: decoded once to plain TIFF, every output from these.
 
 python -m bench.contenders.vipsthumbnail_loop JOB.json | --versions
 """
@@ -22,12 +22,12 @@ def commands(job: dict[str, Any], files: list[str], held: Path) -> list[list[str
     made = []
     sources = files
     for variant, px in sorted(job["variants_px"].items(), key=lambda pair: -pair[1]):
-        # It turns a file upright unasked; `>` never enlarges.
+        # It turns a file upright unasked, and again where the tag is kept; `>` never enlarges.
         shrink = ["--size", f"{px}x{px}>"]
         (held / variant).mkdir()
-        keep = ["--export-profile", "srgb", "-o", str(held / variant / "%s.v")]
+        keep = ["--export-profile", "srgb", "-o", str(held / variant / "%s.tif[strip]")]
         made.append(["vipsthumbnail", *sources, *shrink, *keep])
-        sources = [str(held / variant / f"{Path(path).stem}.v") for path in files]
+        sources = [str(held / variant / f"{Path(path).stem}.tif") for path in files]
         for format_name in job["formats"]:
             options = f"[Q={job['quality'][format_name]},strip{OPTIONS[format_name]}]"
             target = f"{job['output']}/%s_{variant}.{SUFFIXES[format_name]}{options}"
