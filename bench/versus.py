@@ -181,7 +181,13 @@ def count_bytes(entrant: Entrant, output: Path, work: Work, images: int) -> dict
     made = entrant.renditions(output, work)
     expected = images * len(work.variants_px) * len(work.formats)
     if len(made) != expected:
-        raise SystemExit(f"Expected {expected} renditions of {entrant.name}, found {len(made)}.")
+        stems = {stem for stem, _, _ in made}
+        kept = Path(tempfile.mkdtemp(prefix="image_assets_bench_kept_"))
+        shutil.copytree(output, kept, dirs_exist_ok=True)
+        raise SystemExit(
+            f"Expected {expected} renditions of {entrant.name}, found {len(made)} of {len(stems)} "
+            f"sources; what it left is in {kept}."
+        )
     total = dict.fromkeys((*work.formats, "all"), 0.0)
     for (_, _, format_name), path in made.items():
         size = path.stat().st_size / images
