@@ -20,6 +20,11 @@ override PRESET := $(value PRESET)
 override SET := $(value SET)
 export SOURCE OUTPUT PRESET SET
 
+# Of `make bench` and `make bench-check`.
+override PHOTOGRAPHS := $(value PHOTOGRAPHS)
+override REVISION := $(value REVISION)
+export PHOTOGRAPHS REVISION
+
 # Of `make fuzz`; no seed is a new one.
 FUZZ_SECONDS ?= 600
 export FUZZ_SECONDS FUZZ_SEED
@@ -85,7 +90,23 @@ format: $(STAMP) ## Rewrite the code as `check` wants it
 	@$(VENV)/bin/ruff format .
 
 .PHONY: bench
-bench: $(STAMP) ## List the benches that print the README's figures
+bench: $(STAMP) ## Us against sharp, libvips, ImageMagick, Pillow (2 h); PHOTOGRAPHS=folder
+	@$(PY) -m bench.versus $${PHOTOGRAPHS:+"$$PHOTOGRAPHS"} --presets throughput balanced
+	@$(PY) -m bench.versus $${PHOTOGRAPHS:+"$$PHOTOGRAPHS"} --presets quality \
+		--reference "sharp, default" --contenders sharp --only none
+	@set -e; for format in avif webp jpeg; do \
+		$(PY) -m bench.versus $${PHOTOGRAPHS:+"$$PHOTOGRAPHS"} --presets throughput \
+			--contenders sharp --only none --formats $$format; done
+	@$(PY) -m bench.versus $${PHOTOGRAPHS:+"$$PHOTOGRAPHS"} --presets quality \
+		--reference "sharp, default" --contenders sharp --only none --formats avif --variants full
+
+.PHONY: bench-check
+bench-check: $(STAMP) ## Fail where this checkout costs more than REVISION: CPU + 5 %, bytes + 1 %
+	@exec $(PY) -m bench.check $${REVISION:+"$$REVISION"} \
+		$${PHOTOGRAPHS:+--photographs "$$PHOTOGRAPHS"}
+
+.PHONY: benches
+benches: $(STAMP) ## List the benches that print the README's figures
 	@echo "Run one with: $(PY) -m bench.<name> --help"
 	@for file in bench/*.py; do \
 		case $$file in */_*) ;; *) \
