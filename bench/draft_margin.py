@@ -39,7 +39,7 @@ def decode_and_resize(data: bytes, px: int, margin: float) -> tuple[Image.Image,
     image, header = open_source(data)
     decoded = decode(image, header, px * margin)
     size = variant_size(header.width_px, header.height_px, px)
-    variant = resize(decoded.image, size, (0, 0, *decoded.extent))
+    variant = resize(decoded.image, size, box=(0, 0, *decoded.extent))
     return variant, time.process_time() - started_s, max(decoded.image.size)
 
 

@@ -26,7 +26,7 @@ def by_pillow(data: bytes, px: int) -> Image.Image:
     scale = next((n for n in (8, 4, 2) if longest / n >= px), 1)
     drafted = image.draft(None, (max(1, image.width // scale), max(1, image.height // scale)))
     size = variant_size(header.width_px, header.height_px, px)
-    return resize(image.convert("RGB"), size, drafted and drafted[1])
+    return resize(image.convert("RGB"), size, box=drafted and drafted[1])
 
 
 def by_turbojpeg(data: bytes, px: int) -> Image.Image:
@@ -37,7 +37,9 @@ def by_turbojpeg(data: bytes, px: int) -> Image.Image:
     assert decoded is not None, "an ordinary JPEG"
     covered = (header.width_px * eighths / 8, header.height_px * eighths / 8)
     return resize(
-        decoded.image, variant_size(header.width_px, header.height_px, px), (0, 0, *covered)
+        decoded.image,
+        variant_size(header.width_px, header.height_px, px),
+        box=(0, 0, *covered),
     )
 
 

@@ -24,17 +24,39 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels and parts of them."""
 
 
-def resize(image: Image.Image, size: tuple[int, int], box: Box | None = None) -> Image.Image:
-    """Resize with LANCZOS; alpha is premultiplied meanwhile, so that edges get no halo.
+_FILTERS: Final = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+RESIZE_FILTERS: Final = tuple(_FILTERS)
+"""Eight photographs from 3/8 of 12 MP to 1024 px: bicubic takes 22 ms where lanczos takes 36, at
+and at equal SSIMULACRA2 2 % more bytes of AVIF, 0.3 % of JPEG. Hamming takes 14 ms and 12 %
+(``python -m bench.resize_filters``)."""
+
+_REDUCING_GAP: Final = 2.0
+"""Pillow averages whole pixels down to this many times the new size before it filters. From 1024 to
+150 px that takes 2 ms rather than 7 and is 49 dB from the filter alone; what encoding a thumbnail
+loses is at 32 dB. At less than four times the new size nothing changes."""
+
+
+def resize(
+    image: Image.Image,
+    size: tuple[int, int],
+    filter_name: str = "lanczos",
+    *,
+    box: Box | None = None,
+) -> Image.Image:
+    """Resize; alpha is premultiplied meanwhile, so that edges get no halo.
 
     Args:
         image: Upright.
         size: Width and height, pixels.
+        filter_name: One of `RESIZE_FILTERS`.
         box: What of the image to take; all of it by default.
     """
     if image.size == size and box in (None, (0, 0, *size)):
         return image
-    return image.resize(size, Image.Resampling.LANCZOS, box=box)
+    return image.resize(size, _FILTERS[filter_name], box=box, reducing_gap=_REDUCING_GAP)
 
 
 _FILL_CELL_PX: Final = 16

@@ -73,6 +73,18 @@ class SourceColour:
     lab: bool = False
     unsigned: bool = False
 
+    @property
+    def may_follow_resize(self) -> bool:
+        """Whether a smaller picture can be converted as well as the whole one, for less.
+
+        An RGB profile is applied pixel by pixel and its curve is near sRGB's, so that it makes no
+        difference that is seen; a stated curve may be that of light, and keys of transparency
+        and the signs of CIELAB do not survive a resize.
+        """
+        return (
+            self.icc_profile is not None and self.space is None and not self.inverted
+        ) and not self.lab
+
 
 def read_colour(image: Image.Image, data: bytes) -> SourceColour:
     """Read what a source states, and set right what Pillow tells wrongly of transparent keys.

@@ -38,6 +38,7 @@ def make_recipe(
         "px": numbers.px,
         "resized_through_px": chain,
         "draft_margin": preset.draft_margin,
+        "resize_filter": preset.resize_filter,
         "accept_truncated": preset.accept_truncated,
         "metadata": preset.metadata,
         "format": format_name,

@@ -91,6 +91,7 @@ class RenderSetup:
         variants: All variants of the settings, largest first: smaller ones are made from larger.
         policy: How to encode.
         draft_margin: JPEG decode scale, times the largest variant.
+        resize_filter: ``lanczos`` or ``bicubic``.
         max_pixels: Limit over all frames.
         max_source_bytes: Limit on the file.
         recipe_digests: By (variant, format).
@@ -107,6 +108,7 @@ class RenderSetup:
     variants: tuple[VariantSpec, ...]
     policy: EncodePolicy
     draft_margin: float
+    resize_filter: str
     max_pixels: int
     max_source_bytes: int
     recipe_digests: Mapping[tuple[str, str], str]
@@ -274,13 +276,13 @@ class _Picture:
         converted: Upright, in the target colour spaces.
         reel: Its frames, where it moves.
         metadata: What its renditions keep.
-        box: What the source covers of it.
+        box: What the source covers of it; None for all.
     """
 
     converted: Converted
     reel: Reel
     metadata: SourceMetadata
-    box: Box
+    box: Box | None
 
 
 class _Source:
@@ -369,32 +371,40 @@ class _Source:
         metadata = read_metadata(image, setup.metadata)
         orientation = row["orientation"] = read_orientation(image)
 
-        def convert(frame: Image.Image) -> Converted:
-            upright = turn_upright(frame, orientation)
-            return to_srgb(upright, colour, keep_display_p3=setup.keep_display_p3)
-
         def convert_frame(frame: Image.Image) -> Image.Image:
-            converted = convert(frame)
+            upright = turn_upright(frame, orientation)
+            converted = to_srgb(upright, colour, keep_display_p3=setup.keep_display_p3)
             return converted.image if converted.wide is None else converted.wide
 
-        with self.watch.stage("colour"):
-            width_px, height_px = picture.size
-            if header.format in ("JPEG", "MPO"):  # those may be decoded at a smaller scale
-                width_px, height_px = header.width_px, header.height_px
-            if swaps_sides(orientation):
-                width_px, height_px = height_px, width_px
-            row["source_width_px"], row["source_height_px"] = width_px, height_px
-            try:
-                converted = convert(picture)
-            except (OSError, ValueError, SyntaxError) as error:
-                raise broken(error) from error
-            row["content"] = classify(converted.image) if setup.policy.graphics else PHOTOGRAPH
+        width_px, height_px = picture.size
+        if header.format in ("JPEG", "MPO"):  # those may be decoded at a smaller scale
+            width_px, height_px = header.width_px, header.height_px
+        if swaps_sides(orientation):
+            width_px, height_px = height_px, width_px
+        row["source_width_px"], row["source_height_px"] = width_px, height_px
+        box: Box | None = upright_box(picture.size, decoded.extent, orientation)
+        try:
+            with self.watch.stage("colour"):
+                upright = turn_upright(picture, orientation)
+                is_plain = upright.mode == "RGB" and "transparency" not in upright.info
+                row["content"] = self._classify(upright) if is_plain else None
+            if is_plain and colour.may_follow_resize:
+                with self.watch.stage("resize"):
+                    size = variant_size(width_px, height_px, setup.variants[0].px)
+                    upright, box = resize(upright, size, setup.resize_filter, box=box), None
+            with self.watch.stage("colour"):
+                converted = to_srgb(upright, colour, keep_display_p3=setup.keep_display_p3)
+                row["content"] = row["content"] or self._classify(converted.image)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise broken(error) from error
         row["colour_note"] = converted.note
         whole = data if header.structure is None else header.structure.data
         reel = Reel(whole, motion, header.format, convert_frame, setup.accept_truncated)
         converted = dataclasses.replace(converted, image=without_file(converted.image))
-        box = upright_box(picture.size, decoded.extent, orientation)
         return _Picture(converted, reel, metadata, box)
+
+    def _classify(self, image: Image.Image) -> str:
+        return classify(image) if self.setup.policy.graphics else PHOTOGRAPH
 
     def _cost_bytes(self, header: Header, motion: Motion, grant_bytes: int) -> int:
         setup = self.setup
@@ -419,14 +429,14 @@ class _Source:
         setup, row = self.setup, self.row
         image, wide = picture.converted.image, picture.converted.wide
         full_size = (row["source_width_px"], row["source_height_px"])
-        box: Box | None = picture.box
+        box = picture.box
         last = max(index for index, v in enumerate(setup.variants) if self._formats(v))
         for variant in setup.variants[: last + 1]:
             before = self.watch.times.get("resize_ms", 0.0)
             with self.watch.stage("resize"):
                 size = variant_size(*full_size, variant.px)
-                image = resize(image, size, box)
-                wide = None if wide is None else resize(wide, size, box)
+                image = resize(image, size, setup.resize_filter, box=box)
+                wide = None if wide is None else resize(wide, size, setup.resize_filter, box=box)
                 box = None  # the smaller ones are made from this one
                 if variant is setup.variants[0]:
                     row["placeholder"], row["colour"] = describe(image)
