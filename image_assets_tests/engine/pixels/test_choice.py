@@ -65,7 +65,10 @@ def encoder(width: int, height: int) -> str:
     ("width", "height", "expected"),
     [
         (1024, 768, "svt"),
-        (4, 4, "svt"),
+        (4, 257, "svt"),
+        (4, 4, "aom"),
+        (256, 256, "aom"),
+        (257, 150, "svt"),
         (3, 768, "aom"),
         (768, 3, "aom"),
         (1, 1, "aom"),
@@ -75,14 +78,36 @@ def encoder(width: int, height: int) -> str:
         (100, SVT_MAX_HEIGHT_PX + 1, "aom"),
     ],
 )
-def test_aom_serves_the_sizes_that_svt_refuses(width: int, height: int, expected: str) -> None:
+def test_aom_serves_thumbnails_and_the_sizes_that_svt_refuses(
+    width: int, height: int, expected: str
+) -> None:
     assert encoder(width, height) == expected
 
 
 def test_aom_serves_high_qualities_with_all_of_the_colour() -> None:
-    below, above = avif(100, 100, AOM_FROM_QUALITY - 1), avif(100, 100, AOM_FROM_QUALITY)
+    below, above = avif(300, 100, AOM_FROM_QUALITY - 1), avif(300, 100, AOM_FROM_QUALITY)
     assert (below.encoder, below.options["subsampling"]) == ("svt", "4:2:0")
     assert (above.encoder, above.options["subsampling"]) == ("aom", "4:4:4")
+
+
+def test_thumbnails_are_made_at_the_fastest_speed_whatever_the_speed() -> None:
+    speeds = {speed: avif(150, 100, avif_speed=speed) for speed in (0, 4, 8)}
+    assert {(way.encoder, way.speed) for way in speeds.values()} == {("aom", 9)}
+    assert avif(150, 100, codecs=WITHOUT_AOM.codecs).encoder == "svt"
+
+
+def test_svt_is_tuned_for_quality_but_at_its_fastest() -> None:
+    tunes = {
+        speed: avif(1024, 768, avif_speed=speed).options["advanced"] for speed in (4, 6, 8, 10)
+    }
+    assert tunes == {4: {"tune": "3"}, 6: {"tune": "3"}, 8: {"tune": "4"}, 10: {"tune": "4"}}
+
+
+def test_a_jpeg_is_progressive_with_its_own_tables_or_neither() -> None:
+    for progressive in (True, False):
+        policy = dataclasses.replace(POLICY, jpeg_progressive=progressive)
+        (way,) = jpeg_ways(request(policy=policy))
+        assert (way.options["progressive"], way.options["optimize"]) == (progressive, progressive)
 
 
 def test_aom_serves_where_svt_is_missing() -> None:

@@ -81,6 +81,27 @@ def test_an_edge_stays_sharp() -> None:
     assert small.max() > 152
 
 
+def test_bicubic_is_softer_and_the_same_picture() -> None:
+    image = picture((200, 120))
+    sharp, soft = (resize(image, (50, 30), name) for name in ("lanczos", "bicubic"))
+    difference = np.abs(np.asarray(sharp).astype(int) - np.asarray(soft))
+    assert 0 < difference.mean() < 3
+
+
+def test_a_part_of_a_pixel_beyond_the_source_is_left_out() -> None:
+    ramp = np.tile(np.arange(0, 110, 10, dtype=np.uint8), (11, 1))
+    box = (0, 0, 10, 11)  # of the last column the source covers nothing
+    small = np.asarray(resize(Image.fromarray(ramp), (5, 5), box=box)).astype(int)
+    assert np.abs(small[2] - [5, 25, 45, 65, 85]).max() <= 2
+
+
+def test_a_far_smaller_picture_is_averaged_first_and_looks_the_same() -> None:
+    image = picture((1024, 768))
+    small = np.asarray(resize(image, (150, 112))).astype(int)
+    filtered = np.asarray(image.resize((150, 112), Image.Resampling.LANCZOS))
+    assert np.square(small - filtered).mean() < 2
+
+
 def test_transparent_pixels_give_no_halo() -> None:
     # A white square in transparent black: darkened edges would be the halo.
     image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))

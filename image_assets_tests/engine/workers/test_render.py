@@ -9,6 +9,9 @@ import blurhash
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
+from image_assets.engine.pixels import profiles
+from image_assets.engine.pixels.colour import to_srgb
+from image_assets.engine.pixels.resize import resize
 from image_assets.engine.reasons import NotCompressedError, Reason
 from image_assets.engine.run.partition import plan_partition, recipe_digests, render_setup
 from image_assets.engine.storage.tables import STAGES
@@ -72,7 +75,7 @@ def test_one_decode_feeds_every_variant_and_format(library: Library) -> None:
 
 
 def test_a_row_says_what_was_asked_for_and_what_the_encoder_was_told(library: Library) -> None:
-    save_photograph(library.source / "a.jpg")
+    save_photograph(library.source / "a.jpg", (300, 200))
 
     result = _render(library, "a.jpg", {"full_avif_quality": 70, "full_webp_quality": 33})
 
@@ -101,6 +104,27 @@ def test_renditions_are_upright_whatever_the_orientation(
         difference = ImageChops.difference(rendition.convert("RGB"), shown)
     assert max(ImageStat.Stat(difference).mean) < 6
     assert max(ImageStat.Stat(ImageChops.difference(shown, ImageOps.flip(shown))).mean) > 20
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_colours_of_a_profile_are_the_same_before_and_after_a_resize(
+    library: Library, orientation: int
+) -> None:
+    """A large picture is converted once it is small; the other way round would look the same."""
+    profile = profiles.display_p3_profile()
+    save_photograph(
+        library.source / "a.png", (301, 203), format="PNG", icc=profile, orientation=orientation
+    )
+
+    _render(library, "a.png", {"full_px": 90, "thumbnail_px": 40})
+
+    with Image.open(library.source / "a.png") as image:
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    whole = to_srgb(upright, profile).image
+    with Image.open(library.folder_of("a.png") / "full.webp") as rendition:
+        expected = resize(whole, rendition.size)
+        difference = ImageChops.difference(rendition.convert("RGB"), expected)
+    assert max(ImageStat.Stat(difference).mean) < 5
 
 
 def test_only_the_owner_is_kept_of_the_metadata(library: Library) -> None:
