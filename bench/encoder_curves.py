@@ -126,9 +126,7 @@ def main() -> None:
             points = []
             for index in range(len(qualities)):
                 part = rows[index * len(chosen) : (index + 1) * len(chosen)]
-                score_, bytes_, ms = (
-                    statistics.fmean(column) for column in zip(*part, strict=True)
-                )
+                score_, bytes_, ms = map(statistics.fmean, zip(*part, strict=True))
                 points.append((score_, bytes_, ms))
             cells = [at_score(wanted, points) for wanted in SCORES]
             print(

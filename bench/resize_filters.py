@@ -74,9 +74,7 @@ def main() -> None:
                     made.save(buffer, format_name, **options)
                     row += [score(master, buffer.getvalue()), buffer.tell() / 1e3]
                 rows[name].append(row)
-        print(
-            "| way | decode ms | resize ms | score | AVIF score | AVIF kB | JPEG score | JPEG kB |"
-        )
+        print("| way | decode ms | resize ms | score | AVIF score | kB | JPEG score | kB |")
         print("|---|---|---|---|---|---|---|---|")
         for name, measured in rows.items():
             means = [statistics.fmean(column) for column in zip(*measured, strict=True)]

@@ -45,8 +45,8 @@ _SVT_FASTEST: Final = 9
 _SVT_TUNE_IQ: Final = "3"
 _SVT_TUNE_FAST: Final = "4"
 """Tune 4 (MS-SSIM) at SVT's fastest preset: 0.78 of the CPU of tune 3 (IQ) for 1.01 of its bytes at
-equal SSIMULACRA2, 70 to 80 (five photographs at 1024 px, ``python -m bench.encoder_curves``). Tunes 0
-to 2 take 0.75 of the CPU for 1.16 of the bytes; presets 10 to 12, real-time and the options that
+equal SSIMULACRA2, 70 to 80 (five photographs at 1024 px, ``python -m bench.encoder_curves``). Tunes
+0 to 2 take 0.75 of the CPU for 1.16 of the bytes; presets 10 to 12, real-time and the options that
 leave filters out change nothing to speak of."""
 
 AOM_UP_TO_PX: Final = 256
