@@ -239,6 +239,7 @@ def measure(folder: Path, preset: str, pairs: list[str]) -> dict[str, float]:
         "resident": peak - base,
         "data": max(0, largest[0] - data),
         "ms": row["processing_ms"],
+        "file": (source / "large").stat().st_size,
     }
 
 
@@ -319,20 +320,20 @@ def main() -> None:
         print_scans()
         return
     print(f"{arguments.megapixels:g} MP, preset {arguments.preset}")
-    print("| class | stated MB | resident MB | stated / resident | VmData MB | ms |")
-    print("|---|---|---|---|---|---|")
+    print("| class | file MB | stated MB | resident MB | stated / resident | VmData MB | ms |")
+    print("|---|---|---|---|---|---|---|")
     for name in CLASSES:
         if arguments.only and not any(word in name for word in arguments.only):
             continue
         found = measured(name, arguments.megapixels, arguments.preset, arguments.format)
         if "failed" in found:
-            print(f"| {name} | {found['why']} | | | | |", flush=True)
+            print(f"| {name} | {found['why']} | | | | | |", flush=True)
             continue
         share = found["stated"] / max(1, found["resident"])
         matters = found["resident"] >= MATTERS_BYTES
         mark = "" if not matters or RIGHT[0] <= share <= RIGHT[1] else " (!)"
         print(
-            f"| {name} | {found['stated'] / 1e6:.0f} | {found['resident'] / 1e6:.0f} "
+            f"| {name} | {found['file'] / 1e6:.1f} | {found['stated'] / 1e6:.0f} | {found['resident'] / 1e6:.0f} "
             f"| {share:.2f}{mark} | {found['data'] / 1e6:.0f} | {found['ms']:.0f} |",
             flush=True,
         )

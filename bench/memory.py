@@ -125,8 +125,8 @@ def print_budgets(work: Path, preset: str, budgets: list[int]) -> None:
     source, output = work / "source", work / "output"
     fill_with_mix(source)
     print(f"{len(MIX)} images of 1 to 99 MP, preset {preset}, {WORKERS} workers asked for; MB")
-    print("| budget | workers | peak | dearest image | waited for memory | rejected | wall s |")
-    print("|---|---|---|---|---|---|---|")
+    print("| budget | workers | peak | dearest image | rejected | wall s |")
+    print("|---|---|---|---|---|---|")
     for budget in budgets:
         finished = on_command_line(source, output, preset, f"memory_budget_bytes={budget}")
         result = result_of(output)
@@ -140,7 +140,7 @@ def print_budgets(work: Path, preset: str, budgets: list[int]) -> None:
         print(
             f"| {budget / 1e6:.0f} | {result.plan['max_workers']} "
             f"| {finished.peak_bytes / 1e6:.0f}{held} | {dearest / 1e6:.0f} "
-            f"| {result.deferred} | {result.counts.rejected} | {finished.wall_s:.1f} |",
+            f"| {result.counts.rejected} | {finished.wall_s:.1f} |",
             flush=True,
         )
         shutil.rmtree(output)
