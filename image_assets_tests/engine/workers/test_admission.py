@@ -108,9 +108,7 @@ def test_an_image_beyond_the_budget_runs_alone_and_after_it_the_others_together(
     assert [work.costs for work in pool.running] == [[10]]
 
 
-def test_dear_images_start_dearest_first_and_a_cheaper_one_goes_ahead_only_where_it_alone_fits() -> (
-    None
-):
+def test_the_dearest_image_starts_first_and_a_cheaper_one_only_where_that_does_not_fit() -> None:
     pool = _stub([[60, 90, 70, 40]], budget=100, workers=3)
     pool.hand_out()
     pool.end(pool.running[0])
