@@ -27,6 +27,8 @@ from bench.source_folders import (
 
 TARGET_GROWTH_BYTES: Final = 10_000_000
 WINDOW: Final = 100
+END: Final = 20
+"""Of the last images there are fewer than workers, then chunks of one."""
 
 
 def count_begun(renditions: Path) -> int:
@@ -80,7 +82,8 @@ def main() -> None:
         window = [
             sample
             for sample in finished.samples
-            if start < sample.progress <= start + WINDOW and len(sample.by_process) == processes
+            if start < sample.progress <= min(start + WINDOW, arguments.images - END)
+            and len(sample.by_process) == processes
         ]
         trees = [sample.tree_bytes / 1e6 for sample in window]
         workers = statistics.fmean(of_workers(sample) / 1e6 for sample in window)
