@@ -419,7 +419,7 @@ def test_a_worker_of_pytest_is_lean_while_it_works(
 
 # -- memory --------------------------------------------------------------------------------------
 
-# By `image_cost_bytes`: the small ones cost 13 MB each, the dear one 36.
+# By `image_cost_bytes`: the small ones cost 4 MB each, the dear one 43.
 SMALL_SIZE, DEAR_SIZE = (96, 64), (1000, 800)
 DEAR = "dear.png"
 
@@ -489,8 +489,8 @@ def test_an_image_beyond_the_machine_is_rejected_by_name_and_the_rest_done(
 def test_a_partition_with_a_small_memory_budget_gives_the_same_files(
     tmp_path: Path, library: Library
 ) -> None:
-    # 76 MB of decoded pixels: more than half of what two workers have under this budget.
-    Image.new("RGB", (3600, 2400), "teal").save(library.source / "b.png", compress_level=1)
+    # It costs 74 MB: more than half of what two workers have under this budget.
+    Image.new("RGB", (3900, 2600), "teal").save(library.source / "b.png", compress_level=1)
     library.fill(4)
     roomy = Library(library.source, tmp_path / "roomy")
     roomy.compress({"max_workers": 2})
