@@ -106,6 +106,12 @@ def _turned(width: int, height: int) -> bytes:
     return _save("PNG", compress_level=1, exif=exif)(width, height)
 
 
+def _display_p3(width: int, height: int) -> bytes:
+    from image_assets.engine.pixels.profiles import display_p3_profile
+
+    return _save("PNG", compress_level=1, icc_profile=display_p3_profile())(width, height)
+
+
 def _wide_tiff(mode: str, kind: str, **options: Any) -> Callable[[int, int], bytes]:
     def make(width: int, height: int) -> bytes:
         import numpy as np
@@ -146,6 +152,7 @@ CLASSES: Final[dict[str, Callable[[int, int], bytes]]] = {
     "png 16 bit grey": _save("PNG", "I;16", compress_level=1),
     "png turned": _turned,
     "png graphic": _graphic,
+    "png display p3": _display_p3,
     "webp": _save("WEBP", quality=80, method=0),
     "webp rgba": _save("WEBP", "RGBA", quality=80, method=0),
     "webp lossless": _save("WEBP", lossless=True, quality=0, method=0),
@@ -239,6 +246,7 @@ def measure(folder: Path, preset: str, pairs: list[str]) -> dict[str, float]:
         "resident": peak - base,
         "data": max(0, largest[0] - data),
         "ms": row["processing_ms"],
+        "file": (source / "large").stat().st_size,
     }
 
 
@@ -319,21 +327,22 @@ def main() -> None:
         print_scans()
         return
     print(f"{arguments.megapixels:g} MP, preset {arguments.preset}")
-    print("| class | stated MB | resident MB | stated / resident | VmData MB | ms |")
-    print("|---|---|---|---|---|---|")
+    print("| class | file MB | stated MB | resident MB | stated / resident | VmData MB | ms |")
+    print("|---|---|---|---|---|---|---|")
     for name in CLASSES:
         if arguments.only and not any(word in name for word in arguments.only):
             continue
         found = measured(name, arguments.megapixels, arguments.preset, arguments.format)
         if "failed" in found:
-            print(f"| {name} | {found['why']} | | | | |", flush=True)
+            print(f"| {name} | {found['why']} | | | | | |", flush=True)
             continue
         share = found["stated"] / max(1, found["resident"])
         matters = found["resident"] >= MATTERS_BYTES
         mark = "" if not matters or RIGHT[0] <= share <= RIGHT[1] else " (!)"
         print(
-            f"| {name} | {found['stated'] / 1e6:.0f} | {found['resident'] / 1e6:.0f} "
-            f"| {share:.2f}{mark} | {found['data'] / 1e6:.0f} | {found['ms']:.0f} |",
+            f"| {name} | {found['file'] / 1e6:.1f} | {found['stated'] / 1e6:.0f} "
+            f"| {found['resident'] / 1e6:.0f} | {share:.2f}{mark} "
+            f"| {found['data'] / 1e6:.0f} | {found['ms']:.0f} |",
             flush=True,
         )
 

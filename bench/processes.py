@@ -28,6 +28,7 @@ class MemorySample:
 
     tree_bytes: int
     progress: int
+    by_process: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,21 +60,21 @@ class Finished:
         return max((sample.tree_bytes for sample in self.samples), default=0)
 
 
-def tree_pss_bytes(pid: int) -> int:
-    """Memory of a process and all below it, shared pages counted once (PSS)."""
+def tree_pss_bytes(pid: int) -> dict[int, int]:
+    """Memory of a process and of each below it, shared pages counted once (PSS)."""
     try:
         root = psutil.Process(pid)
         pids = [pid, *(child.pid for child in root.children(recursive=True))]
     except psutil.NoSuchProcess:
-        return 0
-    total = 0
+        return {}
+    found = {}
     for each in pids:
         try:
             lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
         except OSError:  # it ended meanwhile
             continue
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    return total
+        found[each] = sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return found
 
 
 def busy_cpu_s() -> float:
@@ -98,6 +99,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     progress: Callable[[], int] | None = None,
     sample_memory: bool = False,
+    sample_interval_s: float = SAMPLE_INTERVAL_S,
 ) -> Finished:
     """Run a process to its end and measure it.
 
@@ -106,6 +108,7 @@ def run(
         environment: Variables beyond the own ones.
         progress: Tells how far the work is; asked with every memory sample.
         sample_memory: Whether to look at the tree's memory, which costs it some CPU.
+        sample_interval_s: How often.
 
     Raises:
         SystemExit: It failed; what it printed is in the message.
@@ -114,9 +117,10 @@ def run(
     ended = threading.Event()
 
     def sample(pid: int) -> None:
-        while not ended.wait(SAMPLE_INTERVAL_S):
+        while not ended.wait(sample_interval_s):
             done = progress() if progress else 0
-            samples.append(MemorySample(tree_pss_bytes(pid), done))
+            found = tree_pss_bytes(pid)
+            samples.append(MemorySample(sum(found.values()), done, found))
 
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     own_before_s, busy_before_s = time.process_time(), busy_cpu_s()
@@ -163,6 +167,7 @@ def compress(
     *arguments: str,
     progress: Callable[[], int] | None = None,
     sample_memory: bool = False,
+    sample_interval_s: float = SAMPLE_INTERVAL_S,
 ) -> Finished:
     """Run `image-assets compress` and read its report."""
     with tempfile.TemporaryDirectory() as folder:
@@ -171,6 +176,7 @@ def compress(
             [*COMPRESS, str(source), str(output), "--json", str(report_path), *arguments],
             progress=progress,
             sample_memory=sample_memory,
+            sample_interval_s=sample_interval_s,
         )
         finished.report = json.loads(report_path.read_text())
     return finished

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +62,7 @@ def fill_with_camera_jpegs(
     *,
     originals: int | None = None,
     side_step_px: int = 16,
+    sizes_mp: Sequence[float] = MEGAPIXELS,
 ) -> None:
     """Fill `target` with JPEGs of 3 to 12 MP, as a camera would have written them.
 
@@ -75,17 +76,18 @@ def fill_with_camera_jpegs(
         count: How many files.
         originals: How many different photographs; default is all that are large enough.
         side_step_px: Sides are odd multiples of it. Cameras write multiples of 16.
+        sizes_mp: Megapixels, in turn.
     """
     target.mkdir(parents=True, exist_ok=True)
     chosen = _largest_first(photographs)[:originals]
     for index in range(count):
         turn, place = divmod(index, len(chosen))
         # Any few in a row differ in scene and size; seven turns meet every pair of them.
-        megapixels = MEGAPIXELS[(place + turn) % len(MEGAPIXELS)]
+        megapixels = sizes_mp[(place + turn) % len(sizes_mp)]
         path = chosen[place]
         with Image.open(path) as image:
             # The next seven turns are a little smaller, so that no two files are the same.
-            scale = (1 - turn // len(MEGAPIXELS) / 50) * (
+            scale = (1 - turn // len(sizes_mp) / 50) * (
                 megapixels * 1e6 / (image.width * image.height)
             ) ** 0.5
             size = (

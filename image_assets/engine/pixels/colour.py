@@ -31,7 +31,7 @@ from image_assets.engine.reasons import NotCompressedError, Reason
 
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 # Profiles are a few kB, a press's up to 2 MB; beyond this one is an accident or an attack.
-_PROFILE_MAX_BYTES = 4_000_000
+PROFILE_MAX_BYTES = 4_000_000
 
 _SRGB_MAX_STEP: Final = 2
 """A profile that moves none of 472 colours by more than this many of 255 is sRGB, whatever its
@@ -127,7 +127,7 @@ def _embedded(stated: SourceColour, image: Image.Image) -> tuple[_Reading | None
     icc_profile = stated.icc_profile
     if not icc_profile or stated.space_first:
         return None, ""
-    if len(icc_profile) > _PROFILE_MAX_BYTES:
+    if len(icc_profile) > PROFILE_MAX_BYTES:
         return None, "profile_too_large"
     header = profile_header(icc_profile)
     if header is None:
@@ -242,7 +242,7 @@ def _convert(image: Image.Image, reading: _Reading, note: str, keep_display_p3: 
     if image.mode == "LA":
         grey = _convert(image.getchannel("L"), reading, note, keep_display_p3=False)
         return _done(Image.merge("LA", (grey.image, image.getchannel("A"))), grey.note)
-    if reading.space == "RGB" and step_from_srgb(reading.profile) <= _SRGB_MAX_STEP:
+    if reading.space == "RGB" and is_srgb(reading.profile):
         return _done(image, "srgb")
     target = "grey" if reading.space == "GRAY" else "srgb"
     mode = image.mode
@@ -327,6 +327,15 @@ def step_from_srgb(icc_profile: bytes) -> float:
     """Return how far an RGB profile moves the worst of 472 colours, of 255; names lie."""
     probe = _probe("RGB")
     return _largest_step(probe, _apply(probe, _transform(icc_profile, "srgb", "RGB")))
+
+
+def is_srgb(icc_profile: bytes) -> bool:
+    """Whether an RGB profile moves no colour visibly.
+
+    Raises:
+        ImageCms.PyCMSError: LittleCMS refuses the profile.
+    """
+    return step_from_srgb(icc_profile) <= _SRGB_MAX_STEP
 
 
 @_remembered(64)

@@ -13,18 +13,22 @@ MOVING_FORMATS = ("GIF", "WEBP", "PNG", "AVIF", "JXL")
 """Formats whose frames are an animation's. TIFF has pages, MPO and HEIF further pictures."""
 
 # Bytes a pixel that are held at once between decoding and the first variant: what the decoder gives
-# and what it becomes in sRGB. RGB is 4 as it comes, 8 where it is turned or has a profile.
+# and what it becomes in sRGB, with the rows that a resize has in hand.
 _BYTES_PER_PIXEL = {
-    "1": 2, "L": 1.5, "P": 5.5, "PA": 9, "LA": 9, "La": 9,
-    "RGB": 6, "RGBX": 6, "RGBA": 8.5, "RGBa": 8.5,
-    "CMYK": 8.5, "YCbCr": 8, "LAB": 8.5, "HSV": 8,
-    "I;16": 10, "I;16B": 10, "I;16L": 10, "I;16N": 10, "I": 17, "F": 17,
+    "1": 2, "L": 2, "P": 5.5, "PA": 9, "LA": 11, "La": 11,
+    "RGB": 5.5, "RGBX": 5.5, "RGBA": 10.5, "RGBa": 10.5,
+    "CMYK": 9, "YCbCr": 9, "LAB": 9, "HSV": 9,
+    "I;16": 11.5, "I;16B": 11.5, "I;16L": 11.5, "I;16N": 11.5, "I": 18, "F": 18,
 }  # fmt: skip
-_UNKNOWN_BYTES_PER_PIXEL = 17
+_UNKNOWN_BYTES_PER_PIXEL = 18
+_COPIED_BYTES_PER_PIXEL = 9  # RGB twice: to turn it, or for a profile that is not sRGB's
 # Decoders that hold more than the picture: libwebp two canvases and a frame, libheif its planes.
-_DECODER_BYTES_PER_PIXEL = {"WEBP": 16, "AVIF": 9, "HEIF": 8, "JXL": 8}
-_DECODER_ALPHA_BYTES_PER_PIXEL = 3
-_WIDE_PICTURE_BYTES_PER_PIXEL = 4  # the picture, beside the bytes that it is made from
+_DECODER_BYTES_PER_PIXEL = {"WEBP": 16.5, "AVIF": 9.5, "HEIF": 8.5, "JXL": 8.5}
+_DECODER_ALPHA_BYTES_PER_PIXEL = 4
+_WIDE_PICTURE_BYTES_PER_PIXEL = 6  # the picture, beside the bytes that it is made from
+# What is left of the decoded picture while its renditions are encoded.
+_KEPT_BYTES_PER_PIXEL = 4
+_KEPT_GREY_BYTES_PER_PIXEL = 1
 
 # Coefficients that libjpeg holds where a picture comes in several scans, for each sample.
 _COEFFICIENT_BYTES = 2
@@ -35,10 +39,14 @@ _GUARD_BASE_BYTES = 64_000_000
 _GUARD_THREAD_BYTES = 12_000_000
 _GUARD_THREADS_MAX = 8
 
-_ENCODE_BASE_BYTES = 12_000_000
-_ENCODE_BYTES_PER_PIXEL = 25
-_ENCODE_ALPHA_BYTES_PER_PIXEL = 45
+# The dearest encoder, and what it is given: 33 bytes a pixel for photographs (SVT), 49 for graphics
+# (aom in 4:4:4, lossless WebP), which are told apart only when they are decoded.
+_ENCODE_BASE_BYTES = 4_000_000
+_ENCODE_BYTES_PER_PIXEL = 42
+_ENCODE_GREY_BYTES_PER_PIXEL = 28
+_ENCODE_ALPHA_BYTES_PER_PIXEL = 78
 _ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
+_GREY_MODES = frozenset({"1", "L", "I;16", "I;16B", "I;16L", "I;16N", "I", "F"})
 
 
 _RESIZE_BYTES_PER_SIDE_PX = 48
@@ -60,6 +68,7 @@ class Header:
         size_bytes: Size of the file.
         structure: What the file's container says.
         wide_bytes_per_pixel: Bytes of a pixel that `wide_pixels` unpacks; else 0.
+        is_copied: The decoded picture is to be turned, or has a profile that is not sRGB's.
     """
 
     format: str
@@ -71,6 +80,7 @@ class Header:
     size_bytes: int
     structure: Structure | None = field(default=None, compare=False, repr=False)
     wide_bytes_per_pixel: int = 0
+    is_copied: bool = False
 
     @property
     def moving_frames(self) -> int:
@@ -94,7 +104,11 @@ def guard_bytes(grant_bytes: int, threads: int) -> int:
 
 
 def image_cost_bytes(header: Header, largest_px: int, draft_margin: float) -> int:
-    """Return the memory that compressing an image takes over a worker's base, in bytes."""
+    """Return the memory that compressing an image takes over a worker's base, in bytes.
+
+    The file is held all the time; beside it first what decoding and colour need, then what is left
+    of the decoded picture and the dearest encoder. The larger of the two counts.
+    """
     pixels = header.width_px * header.height_px
     decoded = pixels
     coefficients = 0
@@ -105,20 +119,37 @@ def image_cost_bytes(header: Header, largest_px: int, draft_margin: float) -> in
         if header.progressive or (structure is not None and structure.scans > 1):
             samples = structure.samples_per_pixel if structure is not None else _SAMPLES_PER_PIXEL
             coefficients = int(pixels * samples * _COEFFICIENT_BYTES)
-    decoder = _DECODER_BYTES_PER_PIXEL.get(header.format, 0)
-    if decoder and header.mode == "RGBA":
-        decoder += _DECODER_ALPHA_BYTES_PER_PIXEL
-    per_pixel = max(_BYTES_PER_PIXEL.get(header.mode, _UNKNOWN_BYTES_PER_PIXEL), decoder)
-    copied = 0
-    if header.wide_bytes_per_pixel:
-        per_pixel = max(per_pixel, header.wide_bytes_per_pixel + _WIDE_PICTURE_BYTES_PER_PIXEL)
-        is_packed = header.structure is not None and header.structure.compression != 1
-        copied = header.size_bytes if is_packed else 0  # libtiff gets a copy of the file
+    is_grey = header.mode in _GREY_MODES
+    has_alpha = header.mode in _ALPHA_MODES
+    kept_per_pixel = _KEPT_GREY_BYTES_PER_PIXEL if is_grey else _KEPT_BYTES_PER_PIXEL
+    decoding = decoded * _decoding_bytes_per_pixel(header)
+    if coefficients:
+        decoding = max(decoding, coefficients + decoded * kept_per_pixel)
+    if header.wide_bytes_per_pixel and header.structure is not None:
+        is_packed = header.structure.compression != 1
+        decoding += header.size_bytes if is_packed else 0  # libtiff gets a copy of the file
     longest = max(header.width_px, header.height_px, 1)
     shrink = min(1.0, largest_px / longest)
-    rendered = int(pixels * shrink * shrink)
-    has_alpha = header.mode in _ALPHA_MODES
-    per_rendered = _ENCODE_ALPHA_BYTES_PER_PIXEL if has_alpha else _ENCODE_BYTES_PER_PIXEL
-    encode = _ENCODE_BASE_BYTES + rendered * per_rendered
+    per_rendered = (
+        _ENCODE_ALPHA_BYTES_PER_PIXEL
+        if has_alpha
+        else _ENCODE_GREY_BYTES_PER_PIXEL
+        if is_grey
+        else _ENCODE_BYTES_PER_PIXEL
+    )
+    encoding = decoded * kept_per_pixel + pixels * shrink * shrink * per_rendered
     tables = (header.width_px + header.height_px) * _RESIZE_BYTES_PER_SIDE_PX if shrink < 1 else 0
-    return header.size_bytes + copied + coefficients + int(decoded * per_pixel) + tables + encode
+    needed = max(decoding, encoding) + tables + _ENCODE_BASE_BYTES
+    return header.size_bytes + int(needed)
+
+
+def _decoding_bytes_per_pixel(header: Header) -> float:
+    decoder = _DECODER_BYTES_PER_PIXEL.get(header.format, 0.0)
+    if decoder and header.mode == "RGBA":
+        decoder += _DECODER_ALPHA_BYTES_PER_PIXEL
+    needed = max(_BYTES_PER_PIXEL.get(header.mode, _UNKNOWN_BYTES_PER_PIXEL), decoder)
+    if header.is_copied and header.mode not in _GREY_MODES:
+        needed = max(needed, _COPIED_BYTES_PER_PIXEL)
+    if header.wide_bytes_per_pixel:
+        needed = max(needed, header.wide_bytes_per_pixel + _WIDE_PICTURE_BYTES_PER_PIXEL)
+    return needed

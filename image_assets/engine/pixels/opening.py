@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from image_assets.engine.pixels.codecs import PLUGINS, load_decoder, optional_decoders
+from image_assets.engine.pixels.colour import PROFILE_MAX_BYTES, is_srgb
 from image_assets.engine.pixels.cost import Header
 from image_assets.engine.pixels.jpeg import DecodedJpeg, decode_eighths, decode_jpeg
 from image_assets.engine.pixels.stated_colour import crop_to_aperture
 from image_assets.engine.pixels.structure import MAX_TEXT_BYTES, Structure, walk
 from image_assets.engine.pixels.tiff_layouts import mend_palette, unread_compression, unread_layout
+from image_assets.engine.pixels.upright import read_orientation
 from image_assets.engine.pixels.wide_pixels import is_wide, load_wide, wide_bytes_per_pixel
 from image_assets.engine.reasons import NotCompressedError, Reason
 
@@ -257,6 +259,7 @@ def open_source(
         mend_palette(image)
         frames = structure.frames or int(getattr(image, "n_frames", 1))
         wide = wide_bytes_per_pixel(image) if image.width and image.height else 0
+        is_copied = _is_copied(image)
     except Exception as error:
         # Pillow's parsers meet broken headers with any kind of error (fuzzed TIFF and WebP files);
         # beyond these it is memory, which the caller knows to tell.
@@ -282,7 +285,22 @@ def open_source(
         size_bytes=len(data),
         structure=structure,
         wide_bytes_per_pixel=wide,
+        is_copied=is_copied,
     )
+
+
+def _is_copied(image: Image.Image) -> bool:
+    """Tell, for its cost, whether a picture is to be turned or to go through a profile."""
+    turned = image.tag_v2.get(0x0112, 1) if hasattr(image, "tag_v2") else read_orientation(image)
+    if turned != 1:
+        return True
+    profile = image.info.get("icc_profile")
+    if not profile or len(profile) > PROFILE_MAX_BYTES or image.mode not in ("RGB", "RGBA"):
+        return False
+    try:
+        return not is_srgb(profile)
+    except (ImageCms.PyCMSError, ValueError, OSError):  # a broken one is ignored
+        return False
 
 
 def _refuse_structure(announced: str, structure: Structure) -> None:

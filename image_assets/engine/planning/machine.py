@@ -21,11 +21,13 @@ class Machine:
         cores: Usable cores, at least 1: affinity and cgroup CPU quota applied.
         memory_bytes: Memory of the machine or of its cgroup, whichever is smaller.
         available_bytes: Memory that can be taken now without swapping, below the same limit.
+        own_bytes: Resident memory of this process, which will be the parent of workers.
     """
 
     cores: int
     memory_bytes: int
     available_bytes: int
+    own_bytes: int = 0
 
     @property
     def fingerprint(self) -> str:
@@ -49,7 +51,12 @@ def inspect_machine(root: Path = Path("/")) -> Machine:
     usable = cores or 1
     if limits.cores is not None:
         usable = min(usable, max(1, int(limits.cores + 0.5)))
-    return Machine(cores=max(1, usable), memory_bytes=total, available_bytes=available)
+    return Machine(
+        cores=max(1, usable),
+        memory_bytes=total,
+        available_bytes=available,
+        own_bytes=psutil.Process().memory_info().rss,
+    )
 
 
 @dataclass(frozen=True, slots=True)

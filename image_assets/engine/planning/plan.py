@@ -21,6 +21,9 @@ WORKER_BASE_BYTES: Final = 40_000_000
 PARENT_BASE_BYTES: Final = 110_000_000
 """PSS of the parent with pyarrow loaded, measured 60 to 75 MB; a Dagster run has 100 more."""
 
+PARENT_GROWTH_BYTES: Final = 30_000_000
+"""What the parent takes over what it has when it plans: rows, tables, figures."""
+
 IMAGE_MIN_BYTES: Final = 64_000_000
 """What a worker is granted at least: a 12 MP JPEG with draft costs 50 MB by `image_cost_bytes`."""
 
@@ -89,9 +92,8 @@ def make_plan(preset: ResolvedPreset, machine: Machine, sizes_bytes: Sequence[in
         if preset.memory_budget_bytes
         else f"80 % of {machine.available_bytes} bytes available"
     )
-    fitting = (budget - PARENT_BASE_BYTES) // (WORKER_BASE_BYTES + IMAGE_MIN_BYTES)
-    if fitting < 1:
-        least = PARENT_BASE_BYTES + WORKER_BASE_BYTES + IMAGE_MIN_BYTES
+    least = PARENT_BASE_BYTES + WORKER_BASE_BYTES + IMAGE_MIN_BYTES
+    if budget < least:
         raise SettingError(
             expected(
                 f"a memory budget of at least {least} bytes (base and one image)",
@@ -99,6 +101,10 @@ def make_plan(preset: ResolvedPreset, machine: Machine, sizes_bytes: Sequence[in
                 f"preset {preset.name!r}, memory_budget_bytes",
             )
         )
+    # A parent that is large already, such as a notebook, leaves less: at worst one image at a time.
+    parent = max(PARENT_BASE_BYTES, machine.own_bytes + PARENT_GROWTH_BYTES)
+    parent = min(parent, budget - WORKER_BASE_BYTES - IMAGE_MIN_BYTES)
+    fitting = (budget - parent) // (WORKER_BASE_BYTES + IMAGE_MIN_BYTES)
     if fitting < workers:
         reasons["max_workers"] += f"; {fitting} fit into the memory budget"
         workers = fitting
@@ -117,7 +123,7 @@ def make_plan(preset: ResolvedPreset, machine: Machine, sizes_bytes: Sequence[in
         images_per_shard=preset.images_per_shard,
         shards=max(1, math.ceil((count or 0) / preset.images_per_shard)),
         memory_budget_bytes=budget,
-        image_budget_bytes=budget - PARENT_BASE_BYTES - workers * WORKER_BASE_BYTES,
+        image_budget_bytes=budget - parent - workers * WORKER_BASE_BYTES,
         machine_bytes=max(
             0, min(machine.memory_bytes, max(budget, machine.available_bytes)) - PARENT_BASE_BYTES
         ),

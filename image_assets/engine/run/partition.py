@@ -58,7 +58,8 @@ from image_assets.engine.storage.sweep import (
     sweep_source,
 )
 from image_assets.engine.storage.tables import DamagedError
-from image_assets.engine.workers.pool import Admission, ChunkDone, WorkerPool
+from image_assets.engine.workers.admission import Admission
+from image_assets.engine.workers.pool import ChunkDone, WorkerPool
 from image_assets.engine.workers.render import (
     RenderSetup,
     Row,

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -30,6 +29,7 @@ from image_assets.engine.reasons import ATTEMPT_REASONS, NotCompressedError, Rea
 from image_assets.engine.storage.naming import source_path
 from image_assets.engine.storage.store import LocalStore
 from image_assets.engine.workers import memory
+from image_assets.engine.workers.admission import Admission, Line
 from image_assets.engine.workers.render import RenderSetup, SourceResult, SourceTask, refuse
 from image_assets.engine.workers.worker import Chunk, ChunkMemory
 
@@ -101,39 +101,6 @@ class _Worker:
     ate: bool = False
 
 
-class Admission:
-    """Grants memory to chunks so that what runs together fits the pool's budget.
-
-    A chunk of which nothing is known yet is granted a fair share. An image that needs more than
-    its grant comes back with its cost and is admitted when that fits, or alone when nothing else
-    runs, so that an estimate can never block the run.
-
-    Args:
-        budget_bytes: For all images in work together, over the base of the processes.
-        workers: How many share it.
-    """
-
-    def __init__(self, budget_bytes: int, workers: int) -> None:
-        self.budget_bytes = budget_bytes
-        self.share_bytes = budget_bytes // workers
-        self.granted_bytes = 0
-        self.running = 0
-
-    def admits(self, cost_bytes: int) -> bool:
-        """Tell whether a chunk of this cost may start now."""
-        return self.running == 0 or self.granted_bytes + cost_bytes <= self.budget_bytes
-
-    def start(self, cost_bytes: int) -> None:
-        """Count a chunk in."""
-        self.granted_bytes += cost_bytes
-        self.running += 1
-
-    def end(self, cost_bytes: int) -> None:
-        """Count a chunk out."""
-        self.granted_bytes -= cost_bytes
-        self.running -= 1
-
-
 class WorkerPool:
     """Processes that compress chunks of images.
 
@@ -203,34 +170,21 @@ class WorkerPool:
             RunError: The machine cannot go on (disk, permission, workers that do not start).
         """
         share = self._admission.share_bytes
-        waiting = deque(_Open(list(chunk), share) for chunk in chunks if chunk)
-        # Images that need more than a share, dearest first once the others are handed out.
-        dear: list[_Open] = []
-        while waiting or dear or any(worker.open for worker in self._workers):
-            self._hand_out(waiting, dear)
+        line = Line(self._admission, [_Open(list(chunk), share) for chunk in chunks if chunk])
+        while line or any(worker.open for worker in self._workers):
+            self._hand_out(line)
             for worker in self._wait():
-                yield from self._receive(worker, waiting, dear)
+                yield from self._receive(worker, line)
             self._sample()
 
     # -- handing out ---------------------------------------------------------------------------
 
-    def _hand_out(self, waiting: deque[_Open], dear: list[_Open]) -> None:
+    def _hand_out(self, line: Line[_Open]) -> None:
         for worker in self._workers:
-            if not worker.greeted or worker.open is not None:
-                continue
-            if waiting and self._admission.admits(waiting[0].grant_bytes):
-                self._give(worker, waiting.popleft())
-                continue
-            if waiting or not dear:
-                continue
-            dear.sort(key=lambda item: item.grant_bytes, reverse=True)
-            fitting = next((d for d in dear if self._admission.admits(d.grant_bytes)), None)
-            if fitting is not None:
-                dear.remove(fitting)
-                self._give(worker, fitting)
+            if worker.greeted and worker.open is None and (item := line.start_next()) is not None:
+                self._give(worker, item)
 
     def _give(self, worker: _Worker, item: _Open) -> None:
-        self._admission.start(item.grant_bytes)
         worker.open = item
         worker.finished = set()
         worker.current = None
@@ -258,13 +212,11 @@ class WorkerPool:
                 worker.process.kill()
         return [worker for worker in self._workers if worker.connection in ready]
 
-    def _receive(
-        self, worker: _Worker, waiting: deque[_Open], dear: list[_Open]
-    ) -> Iterator[SourceResult | ChunkDone]:
+    def _receive(self, worker: _Worker, line: Line[_Open]) -> Iterator[SourceResult | ChunkDone]:
         try:
             message = worker.connection.recv()
         except (EOFError, ConnectionResetError, OSError):
-            yield from self._bury(worker, waiting)
+            yield from self._bury(worker, line)
             return
         if not worker.greeted:
             self._greet(worker, message)
@@ -300,11 +252,11 @@ class WorkerPool:
                     worker.open.results.append(result)
                     yield result
                 else:
-                    dear.append(_Open([task], cost_bytes))
+                    line.defer(_Open([task], cost_bytes))
             case ("end", chunk_memory):
                 item, worker.open, worker.chunk = worker.open, None, None
                 worker.deadline = None
-                self._admission.end(item.grant_bytes)
+                line.end(item)
                 yield ChunkDone(worker.process.pid, item.results, chunk_memory)
 
     def _settle(self, worker: _Worker, index: int) -> None:
@@ -328,7 +280,7 @@ class WorkerPool:
         worker.deadline = None
         self._start_failures = 0
 
-    def _bury(self, worker: _Worker, waiting: deque[_Open]) -> Iterator[SourceResult | ChunkDone]:
+    def _bury(self, worker: _Worker, line: Line[_Open]) -> Iterator[SourceResult | ChunkDone]:
         """A worker died: fail the image it announced, take the rest back, start another."""
         worker.process.kill()
         code = worker.process.wait()
@@ -343,7 +295,7 @@ class WorkerPool:
         if worker.open is not None and worker.chunk is not None:
             item, tasks = worker.open, worker.chunk.tasks
             cause = self._cause(worker, code, words)
-            self._admission.end(item.grant_bytes)
+            line.end(item)
             if worker.current is not None:
                 worker.finished.add(worker.current)
                 result = self._refused(tasks[worker.current], cause)
@@ -358,7 +310,7 @@ class WorkerPool:
                         f"Expected workers to go on with their images, received {lost} in a row "
                         f"that ended between two ({_describe_end(code)}). {words}"
                     )
-                waiting.appendleft(_Open(rest, item.grant_bytes, lost_workers=lost))
+                line.put_back(_Open(rest, item.grant_bytes, lost_workers=lost))
         _close(worker)
         self._workers[self._workers.index(worker)] = self._start_worker()
 

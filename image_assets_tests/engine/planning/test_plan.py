@@ -10,6 +10,7 @@ from image_assets.engine.planning.machine import Machine
 from image_assets.engine.planning.plan import (
     IMAGE_MIN_BYTES,
     PARENT_BASE_BYTES,
+    PARENT_GROWTH_BYTES,
     WORKER_BASE_BYTES,
     Plan,
     cut_into_chunks,
@@ -148,6 +149,22 @@ def test_a_budget_below_base_and_one_image_is_a_wrong_setting() -> None:
         f"Expected a memory budget of at least {LEAST_BYTES} bytes (base and one image), "
         f"received {LEAST_BYTES - 1} (preset 'balanced', memory_budget_bytes)."
     )
+
+
+def test_a_parent_that_is_large_already_leaves_less_for_images() -> None:
+    preset = resolve_preset("throughput", SETTINGS, {"memory_budget_bytes": GB})
+    small = make_plan(preset, Machine(2, 32 * GB, 16 * GB, 60_000_000), [1])
+    large = make_plan(preset, Machine(2, 32 * GB, 16 * GB, 400_000_000), [1])
+    assert small.image_budget_bytes == GB - PARENT_BASE_BYTES - 2 * WORKER_BASE_BYTES
+    assert small.image_budget_bytes - large.image_budget_bytes == (
+        400_000_000 + PARENT_GROWTH_BYTES - PARENT_BASE_BYTES
+    )
+
+
+def test_a_parent_that_is_larger_than_the_budget_works_on_one_image_at_a_time() -> None:
+    preset = resolve_preset("throughput", SETTINGS, {"memory_budget_bytes": GB})
+    plan = make_plan(preset, Machine(8, 32 * GB, 16 * GB, 3 * GB), [1])
+    assert (plan.max_workers, plan.image_budget_bytes) == (1, IMAGE_MIN_BYTES)
 
 
 def test_an_image_may_cost_the_whole_machine_but_no_more() -> None:
