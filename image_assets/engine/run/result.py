@@ -213,6 +213,40 @@ def read_shards(
         yield rows
 
 
+def first_rows(
+    output: Path,
+    partition_key: str,
+    run_id: str,
+    format_name: str,
+    columns: Sequence[str],
+    most: int,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many rows of a format a run has, and the first of them.
+
+    Args:
+        output: Output folder.
+        partition_key: The partition.
+        run_id: The run.
+        format_name: The format.
+        columns: What to return of each row.
+        most: How many to return at most.
+
+    Raises:
+        RunError: A file is damaged.
+    """
+    count, found = 0, list[dict[str, Any]]()
+    folder = output / table_folder("outcomes", partition_key) / run_id
+    for path in sorted(folder.glob("renditions-*.parquet")):
+        with tables.TableFile(path, tables.OUTCOMES) as file:
+            names = file.read(columns=["format"]).column("format").to_pylist()
+            places = [place for place, name in enumerate(names) if name == format_name]
+            count += len(places)
+            places = places[: most - len(found)]
+            if places:
+                found.extend(tables.take(file.read(columns=columns), places).to_pylist())
+    return count, found
+
+
 @dataclass(slots=True)
 class _Survey:
     """What a run's rows come to, as they are read: nothing is kept of a row but bad images'."""
