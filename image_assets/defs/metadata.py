@@ -3,17 +3,16 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from image_assets.engine.library.catalogue import CatalogueRow
 from image_assets.engine.library.quarantine import Suspect
 from image_assets.engine.run.partition import PartitionJob
-from image_assets.engine.run.result import PartitionResult, read_rows
+from image_assets.engine.run.result import PartitionResult, first_rows
 from image_assets.engine.run.statistics import ALL, COLUMNS
 from image_assets.engine.source_key import printable
 from image_assets.engine.storage import tables
@@ -120,10 +119,11 @@ def catalogue_metadata(
 ) -> dict[str, Any]:
     """What the catalogue asset shows: bad sources first, for they are what somebody looks for."""
     bad = [row for row in rows if row.status != "found"]
-    shown = [asdict(row) for row in (*bad, *(row for row in rows if row.status == "found"))]
+    good = (row for row in rows if row.status == "found")
+    shown = [asdict(row) for row in islice(chain(bad, good), MAX_TABLE_ROWS)]
     return {
         "dagster/row_count": len(rows),
-        "sources": table_metadata(shown[:MAX_TABLE_ROWS], CATALOGUE_COLUMNS),
+        "sources": table_metadata(shown, CATALOGUE_COLUMNS),
         "source_bytes": sum(row.size_bytes for row in rows),
         "rejected": sum(1 for row in bad if row.status == "rejected"),
         "failed": sum(1 for row in bad if row.status == "failed"),
@@ -143,10 +143,12 @@ def variant_metadata(job: PartitionJob, variant: str) -> dict[str, Any]:
     """What a size's asset shows."""
     path = job.output / "tables" / "variants" / f"{job.partition_key}.parquet"
     table = tables.read(path)
-    table = table.filter(pc.equal(table.column("variant"), variant))
+    names = table.column("variant").to_pylist()
+    places = [place for place, name in enumerate(names) if name == variant]
+    shown = tables.take(table, places[:MAX_TABLE_ROWS]).to_pylist()
     return {
-        "dagster/row_count": table.num_rows,
-        "variants": table_metadata(_first_rows(table), VARIANT_COLUMNS),
+        "dagster/row_count": len(places),
+        "variants": table_metadata(shown, VARIANT_COLUMNS),
         "longest_side_px": job.preset.variant(variant).px,
         "table": dg.MetadataValue.path(path),
     }
@@ -154,11 +156,12 @@ def variant_metadata(job: PartitionJob, variant: str) -> dict[str, Any]:
 
 def format_metadata(job: PartitionJob, result: PartitionResult, name: str) -> dict[str, Any]:
     """What a format's asset shows: its line of the performance table, its renditions, its files."""
-    table = read_rows(job.output, job.partition_key, job.run_id).renditions
-    table = table.filter(pc.equal(table.column("format"), name))
+    count, shown = first_rows(
+        job.output, job.partition_key, job.run_id, name, RENDITION_COLUMNS, MAX_TABLE_ROWS
+    )
     return {
-        "dagster/row_count": table.num_rows,
-        "renditions": table_metadata(_first_rows(table), RENDITION_COLUMNS),
+        "dagster/row_count": count,
+        "renditions": table_metadata(shown, RENDITION_COLUMNS),
         **_scalars(format_row(result, name)),
         "files": dg.MetadataValue.path(result.renditions_path),
         "table": dg.MetadataValue.path(result.outcomes_path),
@@ -222,11 +225,6 @@ def format_row(result: PartitionResult, name: str) -> dict[str, Any]:
     return next(
         (row for row in result.table if row["format"] == name and row["variant"] == ALL), {}
     )
-
-
-def _first_rows(table: pa.Table) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.slice(0, MAX_TABLE_ROWS).to_pylist()
-    return rows
 
 
 def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:

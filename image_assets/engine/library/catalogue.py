@@ -1,8 +1,10 @@
 """The catalogue of a partition: one row per source found, good or rejected, with the reason."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import pyarrow as pa
 
 from image_assets.engine.errors import SettingError, expected
 from image_assets.engine.faults import SourceDisk
@@ -39,6 +41,9 @@ class CatalogueRow:
     sha256: str | None = None
 
 
+_COLUMNS: Final = tuple(CatalogueRow.__dataclass_fields__)
+
+
 def _path(partition_key: str) -> str:
     return f"tables/catalogue/{partition_key}.parquet"
 
@@ -73,8 +78,10 @@ def build_catalogue(
         store = LocalStore(root, follow_links=follow_links)
         disk = SourceDisk(root)
         rows = [_look_at(store, entry, known, disk) for entry in store.list(_refuse_output)]
-    table = tables.to_table((asdict(row) for row in rows), tables.CATALOGUE)
-    tables.write(LocalStore(output), _path(partition_key), table)
+    writer = tables.TableWriter(LocalStore(output), _path(partition_key), tables.CATALOGUE)
+    for row in rows:
+        writer.add_row({name: getattr(row, name) for name in _COLUMNS})
+    writer.close()
     return rows
 
 
@@ -124,8 +131,15 @@ def _look_at(
     )
 
 
-def read_catalogue(output: Path, partition_key: str) -> list[CatalogueRow] | None:
+def read_catalogue(
+    output: Path, partition_key: str, part: tuple[int, int] | None = None
+) -> list[CatalogueRow] | None:
     """Return the stored catalogue of a partition, or None where there is none.
+
+    Args:
+        output: Output folder.
+        partition_key: The partition.
+        part: ``(index, count)``: of so many parts of equal size, only this one is read.
 
     Raises:
         DamagedError: It cannot be read.
@@ -133,9 +147,29 @@ def read_catalogue(output: Path, partition_key: str) -> list[CatalogueRow] | Non
     path = output / _path(partition_key)
     if not path.is_file():
         return None
-    columns: dict[str, list[Any]] = tables.read(path, tables.CATALOGUE).to_pydict()
-    names = [field for field in CatalogueRow.__dataclass_fields__ if field in columns]
+    with tables.TableFile(path, tables.CATALOGUE) as file:
+        table = _part(file, *part) if part is not None else file.read()
+    columns: dict[str, list[Any]] = table.to_pydict()
     return [
-        CatalogueRow(**dict(zip(names, values, strict=True)))
-        for values in zip(*(columns[name] for name in names), strict=True)
+        CatalogueRow(*values) for values in zip(*(columns[name] for name in _COLUMNS), strict=True)
     ]
+
+
+def _part(file: tables.TableFile, index: int, count: int) -> pa.Table:
+    per_part = -(-file.num_rows // count)
+    start, stop = index * per_part, min((index + 1) * per_part, file.num_rows)
+    groups, first = file.groups(start, stop)
+    return file.read(groups).slice(max(0, start - first), max(0, stop - start))
+
+
+def read_source_keys(output: Path, partition_key: str) -> set[str]:
+    """Return the keys of the stored catalogue, bad sources included; empty where there is none.
+
+    Raises:
+        DamagedError: It cannot be read.
+    """
+    path = output / _path(partition_key)
+    if not path.is_file():
+        return set()
+    with tables.TableFile(path, tables.CATALOGUE) as file:
+        return set(file.read(columns=["source_key"]).column("source_key").to_pylist())

@@ -7,6 +7,7 @@ a listing may be older than the run.
 """
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from image_assets.engine.errors import RunError
 from image_assets.engine.library.catalogue import CatalogueRow
 from image_assets.engine.storage.layout import Layout
-from image_assets.engine.storage.ledger import Ledger, read_ledger
+from image_assets.engine.storage.ledger import SOURCES_AT_ONCE, Key, LedgerIndex
 from image_assets.engine.storage.naming import rendition_folder, rendition_path, source_path
 from image_assets.engine.storage.store import LocalStore, remove_temporary
 
@@ -37,22 +38,21 @@ class Orphans:
     """
 
     source_keys: tuple[str, ...]
-    paths: dict[tuple[str, str, str], str]
+    paths: dict[Key, str]
 
 
 def find_orphans(
-    output: Path, partition_key: str, ledger: Ledger, catalogue: list[CatalogueRow]
+    output: Path, partition_key: str, index: LedgerIndex, there: Collection[str]
 ) -> Orphans:
-    """List the orphans of a partition."""
-    there = {row.source_key for row in catalogue}
+    """List the orphans of a partition: what the ledger knows of sources that are not ``there``."""
     store = LocalStore(output)
-    paths: dict[tuple[str, str, str], str] = {}
-    for key, row in ledger.rows.items():
-        if key[0] in there or row["status"] == "rejected":
-            continue
-        path = rendition_path(partition_key, *key)
-        if store.size_of(path) is not None:
-            paths[key] = path
+    paths: dict[Key, str] = {}
+    gone = sorted(index.source_keys().difference(there))
+    for start in range(0, len(gone), SOURCES_AT_ONCE):
+        for key, row in index.known(gone[start : start + SOURCES_AT_ONCE]).rows.items():
+            path = rendition_path(partition_key, *key)
+            if row["status"] != "rejected" and store.size_of(path) is not None:
+                paths[key] = path
     return Orphans(tuple(sorted({key[0] for key in paths})), paths)
 
 
@@ -77,8 +77,7 @@ def refuse_missing_source(
     is_there = root is not None and root.is_dir()
     if root is not None and is_there and not _is_empty(root):
         return
-    ledger = read_ledger(output, partition_key)
-    if find_orphans(output, partition_key, ledger, []).source_keys:
+    if find_orphans(output, partition_key, LedgerIndex(output, partition_key), ()).source_keys:
         where = layout.folder_of(source, partition_key)
         raise RunError(_stop(partition_key, where, _EMPTY if is_there else _MISSING))
 
@@ -86,16 +85,16 @@ def refuse_missing_source(
 def prune_orphans(
     job: "PartitionJob",
     root: Path | None,
-    ledger: Ledger,
+    index: LedgerIndex,
     catalogue: list[CatalogueRow],
     orphans: Orphans,
-) -> int:
-    """Remove the orphans of the selected variants and formats, and their ledger rows.
+) -> frozenset[Key]:
+    """Remove the orphans of the selected variants and formats.
 
     A folder that this empties goes too, and so do temporary files left in it.
 
     Returns:
-        Number of files removed.
+        What was removed: the ledger is to forget it.
 
     Raises:
         RunError: A guard stops it; nothing was removed.
@@ -122,7 +121,10 @@ def prune_orphans(
     }
     # Of what is selected only: else a run of one format in six may remove six tenths of it.
     made = sum(
-        1 for key, row in ledger.rows.items() if row["status"] != "rejected" and key[1:] in wanted
+        1
+        for known in index.pieces()
+        for key, row in known.rows.items()
+        if row["status"] != "rejected" and key[1:] in wanted
     )
     if len(doomed) > REMOVED_SHARE_MAX * made and not job.preset.prune_force:
         raise stop(
@@ -130,12 +132,11 @@ def prune_orphans(
             "prune_force allows it"
         )
     store = LocalStore(job.output)
-    for key, path in doomed.items():
+    for path in doomed.values():
         store.delete(path)
-        ledger.forget(key)
     for source_key in {key[0] for key in doomed}:
         remove_empty_folders(job.output, job.partition_key, source_key)
-    return len(doomed)
+    return frozenset(doomed)
 
 
 def remove_empty_folders(output: Path, partition_key: str, source_key: str) -> None:

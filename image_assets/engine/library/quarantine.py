@@ -17,7 +17,14 @@ from image_assets.engine.planning.recipe import attempt_digest
 from image_assets.engine.reasons import ATTEMPT_REASONS
 from image_assets.engine.source_key import from_path, printable
 from image_assets.engine.storage.lease import hold_lease
-from image_assets.engine.storage.ledger import Key, Ledger, compact, has_attempts, read_ledger
+from image_assets.engine.storage.ledger import (
+    Key,
+    Known,
+    LedgerIndex,
+    compact,
+    has_attempts,
+    read_ledger,
+)
 
 if TYPE_CHECKING:
     from image_assets.engine.library.catalogue import CatalogueRow
@@ -151,7 +158,10 @@ def suspects_of(output: Path, partition_key: str, attempts_max: int) -> list[Sus
     """
     if not has_attempts(output, partition_key):
         return []
-    return _suspects(partition_key, read_ledger(output, partition_key), attempts_max)
+    found: list[Suspect] = []
+    for known in LedgerIndex(output, partition_key).pieces():
+        found.extend(_suspects(partition_key, known, attempts_max))
+    return found
 
 
 def retry(
@@ -198,7 +208,7 @@ def _partitions(output: Path, partition_key: str | None) -> list[str]:
     return [partition_key]
 
 
-def _suspects(partition_key: str, ledger: Ledger, attempts_max: int) -> list[Suspect]:
+def _suspects(partition_key: str, ledger: Known, attempts_max: int) -> list[Suspect]:
     by_source: dict[str, list[tuple[Key, Row]]] = {}
     for key, row in ledger.attempts.items():
         by_source.setdefault(key[0], []).append((key, row))

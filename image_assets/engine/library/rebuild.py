@@ -6,20 +6,20 @@ wrote the row and whenever: it is taken back. All else is made again.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from image_assets.engine.library.catalogue import CatalogueRow
 from image_assets.engine.storage import tables
-from image_assets.engine.storage.ledger import Key, Ledger
+from image_assets.engine.storage.ledger import Key, Ledger, LedgerIndex
 from image_assets.engine.storage.naming import rendition_path, table_folder
 from image_assets.engine.storage.store import LocalStore
 
 Row = dict[str, Any]
 
 
-def is_lost(ledger: Ledger, output: Path, partition_key: str) -> bool:
+def is_lost(ledger: Ledger | LedgerIndex, output: Path, partition_key: str) -> bool:
     """Tell whether a part of a ledger is damaged, or all of it gone though runs have finished."""
     if ledger.damaged:
         return True
@@ -57,11 +57,11 @@ def take_back(
         if key[0] in known and row["status"] != "rejected" and not bytes_of.are(key, row):
             del ledger.rows[key]
     found: dict[Key, tuple[tuple[bool, bool], Row]] = {}
-    for row in _rows_of_all_runs(output, partition_key):
+    for row in _rows_of_all_runs(output, partition_key, known):
         key = row["source_key"], row["variant"], row["format"]
-        source = known.get(key[0])
-        if source is None or key in ledger.rows or row["status"] not in ("written", "skipped"):
+        if key in ledger.rows or row["status"] not in ("written", "skipped"):
             continue
+        source = known[key[0]]
         is_file = (row["source_bytes"], row["source_mtime_ns"])
         rank = (
             row["recipe_digest"] == digests.get(key[1:]),
@@ -105,12 +105,19 @@ class _Hashes:
         return bool(self._found[key] == row["sha256"])
 
 
-def _rows_of_all_runs(output: Path, partition_key: str) -> list[Row]:
+def _rows_of_all_runs(
+    output: Path, partition_key: str, source_keys: Collection[str]
+) -> Iterator[Row]:
     folder = output / table_folder("outcomes", partition_key)
-    rows: list[Row] = []
     for path in sorted(folder.glob("*/renditions-*.parquet")):
         try:
-            rows.extend(tables.read(path, tables.OUTCOMES).to_pylist())
+            with tables.TableFile(path, tables.OUTCOMES) as file:
+                found: list[Row] = []
+                for group in range(file.metadata.num_row_groups):
+                    table = file.read([group])
+                    keys = table.column("source_key").to_pylist()
+                    here = [place for place, key in enumerate(keys) if key in source_keys]
+                    found.extend(tables.take(table, here).to_pylist())
         except (tables.DamagedError, tables.NewerSchemaError):
             continue
-    return rows
+        yield from found

@@ -4,9 +4,12 @@ A rendition is current when the ledger has its source's sha256 and its recipe's 
 file is there with the recorded size. The sha256 is trusted while size and date are unchanged.
 """
 
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from image_assets.engine.library.catalogue import CatalogueRow
@@ -33,7 +36,8 @@ class Split:
     """Sources by what they need.
 
     Attributes:
-        settled: Outcome rows that stand without work: ``skipped``, or refused as before.
+        settled: Outcome rows that stand without work: ``skipped``, or refused as before. One that
+            is current is the ledger's, as far as it was handed over, with another status.
         tasks: Sources that a worker must look at.
     """
 
@@ -58,7 +62,7 @@ def split_current(
         attempts: The ledger's attempts in vain: enough of them, and a pair is left alone.
     """
     split = Split()
-    store = LocalStore(job.output)
+    output = os.fspath(job.output)
     sources = _sources(job)
     wanted, impossible = _by_codec(job.wanted())
     for row in rows:
@@ -75,7 +79,7 @@ def split_current(
         sha256_of = cache(partial(_hash_or_none, sources, row.source_key))
         for pair in wanted:
             before = have.get(pair)
-            if before is not None and _is_made(job, store, row, pair, before, digests[pair]):
+            if before is not None and _is_made(job, output, row, pair, before, digests[pair]):
                 unchanged.append(before)
                 continue
             attempt = (attempts or {}).get((row.source_key, *pair))
@@ -127,18 +131,25 @@ def _task(row: CatalogueRow, pairs: list[Pair], sha256: str | None = None) -> So
 
 
 def _is_made(
-    job: "PartitionJob", store: LocalStore, row: CatalogueRow, pair: Pair, before: Row, digest: str
+    job: "PartitionJob", output: str, row: CatalogueRow, pair: Pair, before: Row, digest: str
 ) -> bool:
     if before["status"] == "rejected":
         return bool(before["recipe_digest"] == refusal_digest(digest, job.preset))
     if before["recipe_digest"] != digest:
         return False
-    path = rendition_path(job.partition_key, row.source_key, *pair)
-    size = store.size_of(path)
-    if size is None or size == 0 or size != before["size_bytes"]:
+    path = f"{output}/{rendition_path(job.partition_key, row.source_key, *pair)}"
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    if (
+        not stat.S_ISREG(status.st_mode)
+        or status.st_size != before["size_bytes"]
+        or not status.st_size
+    ):
         return False
     if job.preset.verify and before.get("sha256"):
-        return bool(file_sha256(job.output / path) == before["sha256"])
+        return bool(file_sha256(Path(path)) == before["sha256"])
     return True
 
 

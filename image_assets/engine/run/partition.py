@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-import pyarrow as pa
 
 from image_assets.engine.errors import RunError, SettingError, expected
 from image_assets.engine.faults import DEVICE_ERRORS, PROCESS_ERRORS, SourceDisk
-from image_assets.engine.library.catalogue import CatalogueRow, build_catalogue, read_catalogue
+from image_assets.engine.library.catalogue import (
+    CatalogueRow,
+    build_catalogue,
+    read_catalogue,
+    read_source_keys,
+)
 from image_assets.engine.library.prune import (
     Orphans,
     find_orphans,
@@ -28,7 +32,7 @@ from image_assets.engine.library.prune import (
     refuse_missing_source,
 )
 from image_assets.engine.library.quarantine import counted, is_attempt
-from image_assets.engine.library.rebuild import take_back
+from image_assets.engine.library.rebuild import is_lost, take_back
 from image_assets.engine.library.skip import split_current
 from image_assets.engine.pixels.codecs import codec_versions
 from image_assets.engine.pixels.encode import EncodePolicy
@@ -48,7 +52,15 @@ from image_assets.engine.storage.layout import (
     refuse_output_as_source,
 )
 from image_assets.engine.storage.lease import hold_lease
-from image_assets.engine.storage.ledger import Key, Ledger, LedgerWriter, compact, read_ledger
+from image_assets.engine.storage.ledger import (
+    PLACE,
+    Key,
+    Known,
+    Ledger,
+    LedgerIndex,
+    LedgerWriter,
+    compact_parts,
+)
 from image_assets.engine.storage.naming import table_folder
 from image_assets.engine.storage.store import LocalStore
 from image_assets.engine.storage.sweep import (
@@ -295,10 +307,16 @@ class _Shard:
         self.start_s = 0.0
         self.deferred = 0
         self.messages: list[str] = []
-        self.renditions: list[pa.Table] = []
-        self.sources: list[Row] = []
-        self.known: dict[Key, Row] = {}
-        self.attempts: dict[Key, Row] = {}
+        store = LocalStore(job.output)
+        folder = f"{table_folder('outcomes', job.partition_key)}/{job.run_id}"
+        self._renditions = tables.TableWriter(
+            store, f"{folder}/renditions-{shard:04d}.parquet", tables.OUTCOMES
+        )
+        self._sources = tables.TableWriter(
+            store, f"{folder}/sources-{shard:04d}.parquet", tables.SOURCES
+        )
+        self._done: set[str] = set()
+        self.known = Known.of(Ledger())
         self._after_bytes: dict[int, tuple[int, int]] = {}
         # Results of chunks that are still in work.
         self._unfinished: dict[str, SourceResult] = {}
@@ -307,20 +325,16 @@ class _Shard:
 
     def compress(self) -> ShardResult:
         job = self.job
-        everything = read_catalogue(job.output, job.partition_key) or []
-        rows = _slice(everything, self.shard, self.plan.shards)
-        ledger = read_ledger(job.output, job.partition_key)
+        rows = read_catalogue(job.output, job.partition_key, (self.shard, self.plan.shards)) or []
         digests = recipe_digests(job)
-        taken_back = take_back(job.output, job.partition_key, ledger, rows, digests)
-        self.known = ledger.rows
-        self.attempts = ledger.attempts
-        split = split_current(job, rows, ledger.by_source(), digests, ledger.attempts)
+        index = LedgerIndex(job.output, job.partition_key, besides=(job.run_id, self.shard))
         writer = LedgerWriter(
-            job.output, job.partition_key, job.run_id, ledger.generation + 1, self.shard
+            job.output, job.partition_key, job.run_id, index.generation + 1, self.shard
         )
-        self._report_damage(ledger, taken_back, split.tasks)
+        self.known, taken_back = self._read_ledger(index, rows, digests)
+        split = split_current(job, rows, self.known.by_source(), digests, self.known.attempts)
+        self._report_damage(index.damaged, taken_back, split.tasks)
         writer.append(taken_back)
-        self.renditions.append(tables.to_table(split.settled, tables.OUTCOMES))
         worked = {task.source_key for task in split.tasks}
         settled = {
             status: len({r["source_key"] for r in split.settled if r["status"] == status} - worked)
@@ -329,19 +343,17 @@ class _Shard:
         monitor = PerformanceMonitor(
             job.partition_key, len(rows), len(rows) - len(split.tasks), **settled
         )
-        peak = base = 0
-        if split.tasks:
-            _check_disk(job.output, job.partition_key, split.tasks, ledger.rows)
-            begin(job.output, job.partition_key, job.run_id, self.shard)
-            try:
-                peak, base = self._run_pool(split.tasks, digests, writer, monitor)
-            except RunError as error:
-                self._keep_what_is_finished(writer)
-                raise RunError(f"{error}{self._need(split.tasks, ledger.rows)}") from error
-            except BaseException:  # Ctrl-C, Terminate
-                self._keep_what_is_finished(writer)
-                raise
-        self._write_outcomes()
+        tasks = split.tasks
+        try:
+            self._add_settled(split.settled)
+            del rows, split, worked, index
+            peak, base = self._work(tasks, digests, writer, monitor) if tasks else (0, 0)
+            self._renditions.close()
+            self._sources.close()
+        finally:
+            self._renditions.discard()
+            self._sources.discard()
+        writer.merge()
         elapsed_s = time.perf_counter() - self.started
         growth = max((last - first for first, last in self._after_bytes.values()), default=0)
         return ShardResult(
@@ -355,6 +367,58 @@ class _Shard:
             open_files=psutil.Process().num_fds(),
             messages=self.messages,
         )
+
+    def _read_ledger(
+        self, index: LedgerIndex, rows: list[CatalogueRow], digests: dict[tuple[str, str], str]
+    ) -> tuple[Known, list[Row]]:
+        """What is known of the shard's sources, and what of it had to be taken back."""
+        known = index.known({row.source_key for row in rows})
+        if not is_lost(index, self.job.output, self.job.partition_key):
+            return known, []
+        ledger = known.ledger(index)
+        taken_back = take_back(self.job.output, self.job.partition_key, ledger, rows, digests)
+        return Known.of(ledger), taken_back
+
+    def _add_settled(self, settled: list[Row]) -> None:
+        """Write rows that stand: those of the ledger as it has them, with their status of now.
+
+        Of those only what the skip rule looked at has ever been a Python value.
+        """
+        of_ledger = [row for row in settled if PLACE in row]
+        for start in range(0, len(of_ledger), tables.ROWS_PER_GROUP):
+            some = of_ledger[start : start + tables.ROWS_PER_GROUP]
+            table = tables.take(self.known.table, [row[PLACE] for row in some])
+            kinds = sorted({row["status"] for row in some})
+            status = tables.take(
+                tables.to_table([{"status": kind} for kind in kinds], tables.STATUS),
+                [kinds.index(row["status"]) for row in some],
+            )
+            table = table.set_column(
+                table.schema.names.index("status"), "status", status.column("status")
+            )
+            self._renditions.add(tables.widen(table, tables.OUTCOMES))
+        for row in settled:
+            if PLACE not in row:
+                self._renditions.add_row(row)
+
+    def _work(
+        self,
+        tasks: list[SourceTask],
+        digests: dict[tuple[str, str], str],
+        writer: LedgerWriter,
+        monitor: PerformanceMonitor,
+    ) -> tuple[int, int]:
+        job = self.job
+        _check_disk(job.output, job.partition_key, tasks, self.known.rows)
+        begin(job.output, job.partition_key, job.run_id, self.shard)
+        try:
+            return self._run_pool(tasks, digests, writer, monitor)
+        except RunError as error:
+            self._keep_what_is_finished(writer)
+            raise RunError(f"{error}{self._need(tasks, self.known.rows)}") from error
+        except BaseException:  # Ctrl-C, Terminate
+            self._keep_what_is_finished(writer)
+            raise
 
     def _run_pool(
         self,
@@ -389,11 +453,16 @@ class _Shard:
 
     def _finish_chunk(self, chunk: ChunkDone, writer: LedgerWriter) -> None:
         """Write the chunk's rows: from here on a rerun does not do these images again."""
-        outcomes = [self._complete(row) for result in chunk.results for row in result.outcomes]
-        writer.append(row for row in outcomes if _is_remembered(row))
-        self.renditions.append(tables.to_table(outcomes, tables.OUTCOMES))
-        self.sources.extend(result.source for result in chunk.results)
+        found = [row for result in chunk.results for row in result.outcomes]
+        before = self.known.whole([_key(row) for row in found if row["status"] == "skipped"])
+        outcomes = [self._complete(row, before) for row in found]
+        table = tables.to_table(outcomes, tables.OUTCOMES)
+        remembered = [place for place, row in enumerate(outcomes) if _is_remembered(row)]
+        writer.append(tables.take(table, remembered).select(tables.LEDGER.names))
+        self._renditions.add(table)
         for result in chunk.results:
+            self._sources.add_row(result.source)
+            self._done.add(result.source_key)
             self._unfinished.pop(result.source_key, None)
             self._report(result)
         if chunk.memory is None:
@@ -411,8 +480,9 @@ class _Shard:
         """The run ends early: images that are done are not done again, so far as can be written."""
         with contextlib.suppress(RunError, OSError):
             self._finish_chunk(ChunkDone(0, list(self._unfinished.values()), None), writer)
-        with contextlib.suppress(RunError, OSError):
-            self._write_outcomes()
+        for table in (self._renditions, self._sources):
+            with contextlib.suppress(RunError, OSError):
+                table.close()
         # What the workers had in hand when they were ended.
         with contextlib.suppress(OSError):
             sweep_partition(self.job.output, self.job.partition_key)
@@ -430,8 +500,7 @@ class _Shard:
 
     def _need(self, tasks: list[SourceTask], known: Mapping[Key, Row]) -> str:
         """What the rest of the work needs of the disk, where that is more than there is."""
-        done = {source["source_key"] for source in self.sources}
-        left = [task for task in tasks if task.source_key not in done]
+        left = [task for task in tasks if task.source_key not in self._done]
         need, free = _forecast_bytes(left, known), free_disk_bytes(self.job.output)
         if need <= free:
             return ""
@@ -441,31 +510,31 @@ class _Shard:
         )
 
     def _report_damage(
-        self, ledger: Ledger, taken_back: list[Row], tasks: list[SourceTask]
+        self, damaged: Mapping[str, str], taken_back: list[Row], tasks: list[SourceTask]
     ) -> None:
         again = sum(len(task.wanted) for task in tasks)
         rebuilt = (
             f"{len(taken_back)} renditions are taken back, whose bytes are what a run recorded; "
             f"{again} are made again."
         )
-        for name, problem in ledger.damaged.items():
+        for name, problem in damaged.items():
             self._warn(
                 f"Ledger part {name} is damaged and set aside as {name}.damaged. {rebuilt} "
                 f"{problem}"
             )
-        if taken_back and not ledger.damaged:
+        if taken_back and not damaged:
             self._warn(f"The ledger of partition {self.job.partition_key} is gone. {rebuilt}")
 
-    def _complete(self, row: Row) -> Row:
+    def _complete(self, row: Row, before: Mapping[Key, Row]) -> Row:
         """Add to a worker's row what only the parent knows."""
         if row["status"] == "rejected":
             return {**row, "recipe_digest": refusal_digest(row["recipe_digest"], self.job.preset)}
         if row["status"] == "skipped":
             # The file's date changed but not its bytes: what is known of its renditions holds.
-            return {**self.known[row["source_key"], row["variant"], row["format"]], **row}
+            return {**before[_key(row)], **row}
         if is_attempt(row):
-            before = self.attempts.get((row["source_key"], row["variant"], row["format"]))
-            return counted(row, before, self.job.preset, self.job.run_id)
+            last = self.known.attempts.get(_key(row))
+            return counted(row, last, self.job.preset, self.job.run_id)
         return row
 
     def _report(self, result: SourceResult) -> None:
@@ -482,13 +551,9 @@ class _Shard:
         self.messages.append(message)
         self.log.warning("%s", message)
 
-    def _write_outcomes(self) -> None:
-        store = LocalStore(self.job.output)
-        folder = f"{table_folder('outcomes', self.job.partition_key)}/{self.job.run_id}"
-        table = pa.concat_tables(self.renditions)
-        tables.write(store, f"{folder}/renditions-{self.shard:04d}.parquet", table)
-        table = tables.to_table(self.sources, tables.SOURCES)
-        tables.write(store, f"{folder}/sources-{self.shard:04d}.parquet", table)
+
+def _key(row: Row) -> Key:
+    return row["source_key"], row["variant"], row["format"]
 
 
 def _is_remembered(row: Row) -> bool:
@@ -499,11 +564,6 @@ def _is_remembered(row: Row) -> bool:
     if row["status"] == "failed":
         return is_attempt(row)
     return row.get("reason") != Reason.NEEDS_TOO_MUCH_MEMORY
-
-
-def _slice(rows: list[CatalogueRow], shard: int, shards: int) -> list[CatalogueRow]:
-    per_shard = -(-len(rows) // shards)
-    return rows[shard * per_shard : (shard + 1) * per_shard]
 
 
 def _check_disk(
@@ -585,16 +645,18 @@ def publish_partition(
         RunError: A table cannot be written, or a guard of pruning stops it.
     """
     with hold_lease(job.output, job.partition_key, job.run_id, job.preset.lease_wait_s):
-        ledger = read_ledger(job.output, job.partition_key)
-        catalogue = read_catalogue(job.output, job.partition_key) or []
-        orphans = find_orphans(job.output, job.partition_key, ledger, catalogue)
+        index = LedgerIndex(job.output, job.partition_key)
+        there = read_source_keys(job.output, job.partition_key)
+        orphans = find_orphans(job.output, job.partition_key, index, there)
         sweep_after_killed_runs(job.output, job.partition_key, job.run_id)
+        forgotten: frozenset[Key] = frozenset()
         if job.preset.prune and orphans.source_keys:
             root = job.layout.partition_root(job.source, job.partition_key)
-            prune_orphans(job, root, ledger, catalogue, orphans)
-        compact(job.output, job.partition_key, ledger, job.run_id)
-        result = summarise(job, plan, list(shards), catalogue, orphans)
-        write_performance(job, result, ledger)
+            catalogue = read_catalogue(job.output, job.partition_key) or []
+            forgotten = prune_orphans(job, root, index, catalogue, orphans)
+        compact_parts(job.output, job.partition_key, index, job.run_id, forgotten)
+        result = summarise(job, plan, list(shards), len(there), orphans)
+        write_performance(job, result)
     return result
 
 

@@ -3,9 +3,10 @@
 import contextlib
 import json
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -14,16 +15,15 @@ from image_assets.engine.library.prune import Orphans
 from image_assets.engine.planning.machine import inspect_machine
 from image_assets.engine.planning.plan import Plan
 from image_assets.engine.reasons import NO_IMAGE_REASONS, Reason
-from image_assets.engine.run.statistics import ALL, COLUMNS, performance_table, stage_totals_s
+from image_assets.engine.run.statistics import ALL, COLUMNS, Statistics, stage_totals_s
 from image_assets.engine.run.verdict import Load, Verdict, judge
 from image_assets.engine.storage import tables
+from image_assets.engine.storage.ledger import PLACE, LedgerIndex
 from image_assets.engine.storage.naming import table_folder
 from image_assets.engine.storage.store import LocalStore
 
 if TYPE_CHECKING:
-    from image_assets.engine.library.catalogue import CatalogueRow
     from image_assets.engine.run.partition import PartitionJob, ShardResult
-    from image_assets.engine.storage.ledger import Ledger
 
 _TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64()}
 
@@ -172,57 +172,165 @@ class RunRows:
 
 
 def read_rows(output: Path, partition_key: str, run_id: str) -> RunRows:
-    """Read the full rows of a run, all shards together.
+    """Read the full rows of a run, all shards together; `read_shards` holds one at a time.
+
+    Raises:
+        RunError: A file is damaged.
+    """
+    found = list(read_shards(output, partition_key, run_id))
+    rows = RunRows()
+    if found:
+        rows.renditions = pa.concat_tables([shard.renditions for shard in found])
+        rows.sources = pa.concat_tables([shard.sources for shard in found])
+    return rows
+
+
+def read_shards(
+    output: Path, partition_key: str, run_id: str, columns: Sequence[str] | None = None
+) -> Iterator[RunRows]:
+    """Read the full rows of a run, shard after shard.
+
+    Args:
+        output: Output folder.
+        partition_key: The partition.
+        run_id: The run.
+        columns: Of the renditions, only these; default is all.
 
     Raises:
         RunError: A file is damaged.
     """
     folder = output / table_folder("outcomes", partition_key) / run_id
-    rows = RunRows()
-    for name, schema in (("renditions", tables.OUTCOMES), ("sources", tables.SOURCES)):
-        parts = [tables.read(path, schema) for path in sorted(folder.glob(f"{name}-*.parquet"))]
-        if parts:
-            setattr(rows, name, pa.concat_tables(parts))
-    return rows
+    names = {path.name.partition("-")[2] for path in folder.glob("*-*.parquet")}
+    for name in sorted(names):
+        rows = RunRows()
+        path = folder / f"renditions-{name}"
+        if path.is_file():
+            with tables.TableFile(path, tables.OUTCOMES) as file:
+                rows.renditions = file.read(columns=columns)
+        path = folder / f"sources-{name}"
+        if path.is_file():
+            rows.sources = tables.read(path, tables.SOURCES)
+        yield rows
+
+
+def first_rows(
+    output: Path,
+    partition_key: str,
+    run_id: str,
+    format_name: str,
+    columns: Sequence[str],
+    most: int,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many rows of a format a run has, and the first of them.
+
+    Args:
+        output: Output folder.
+        partition_key: The partition.
+        run_id: The run.
+        format_name: The format.
+        columns: What to return of each row.
+        most: How many to return at most.
+
+    Raises:
+        RunError: A file is damaged.
+    """
+    count, found = 0, list[dict[str, Any]]()
+    folder = output / table_folder("outcomes", partition_key) / run_id
+    for path in sorted(folder.glob("renditions-*.parquet")):
+        with tables.TableFile(path, tables.OUTCOMES) as file:
+            names = file.read(columns=["format"]).column("format").to_pylist()
+            places = [place for place, name in enumerate(names) if name == format_name]
+            count += len(places)
+            places = places[: most - len(found)]
+            if places:
+                found.extend(tables.take(file.read(columns=columns), places).to_pylist())
+    return count, found
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What a run's rows come to, as they are read: nothing is kept of a row but bad images'."""
+
+    statistics: Statistics = field(default_factory=Statistics)
+    bad: dict[str, NotCompressed] = field(default_factory=dict)
+    stages_s: dict[str, float] = field(default_factory=lambda: stage_totals_s(RunRows().sources))
+    renditions_expected: int = 0
+    written_bytes: int = 0
+    read_bytes: int = 0
+    worked: int = 0
+    busy_s: float = 0.0
+    timed_out: int = 0
+
+    def add(self, rows: RunRows, attempts_max: int) -> None:
+        """Add the rows of a shard."""
+        self.statistics.add(rows.renditions, rows.sources)
+        statuses = rows.renditions.column("status").to_pylist()
+        sizes = rows.renditions.column("size_bytes").to_pylist()
+        self.renditions_expected += len(statuses) - statuses.count("rejected")
+        self.written_bytes += sum(
+            size or 0 for status, size in zip(statuses, sizes, strict=True) if status == "written"
+        )
+        self.worked += rows.sources.num_rows
+        self.read_bytes += sum(rows.sources.column("source_bytes").to_pylist())
+        self.busy_s += sum(v or 0.0 for v in rows.sources.column("processing_ms").to_pylist()) / 1e3
+        for name, value in stage_totals_s(rows.sources).items():
+            self.stages_s[name] += value
+        places = [p for p, status in enumerate(statuses) if status in ("rejected", "failed")]
+        if places:
+            refused = tables.take(rows.renditions.select(_OF_BAD), places)
+            self.timed_out += _timed_out(refused, rows.sources)
+            _add_not_compressed(self.bad, refused, attempts_max)
+
+
+_OF_BAD: Final = ("source_key", "status", "reason", "message", "attempts")
 
 
 def summarise(
     job: "PartitionJob",
     plan: Plan,
     shards: "list[ShardResult]",
-    catalogue: "list[CatalogueRow]",
+    images: int,
     orphans: Orphans,
 ) -> PartitionResult:
-    """Compute a run's result from its rows."""
-    rows = read_rows(job.output, job.partition_key, job.run_id)
+    """Compute a run's result from its rows, one shard in memory at a time.
+
+    Args:
+        job: What the run did.
+        plan: As it was planned.
+        shards: What its shards report.
+        images: Sources in the catalogue.
+        orphans: Sources that are gone.
+    """
+    survey = _Survey()
+    columns = tuple(dict.fromkeys((*survey.statistics.columns, *_OF_BAD)))
+    for rows in read_shards(job.output, job.partition_key, job.run_id, columns):
+        survey.add(rows, job.preset.quarantine_attempts)
     elapsed_s = sum(shard.elapsed_s for shard in shards)
     workers = plan.max_workers
-    table = performance_table(rows.renditions, rows.sources, workers, elapsed_s)
+    table = survey.statistics.table(workers, elapsed_s)
     total = next((row for row in table if row["format"] == ALL), {})
-    not_compressed = _not_compressed(rows.renditions, job.preset.quarantine_attempts)
+    not_compressed = sorted(
+        # Failed ones first: lists are cut, and what somebody can do something about must be seen.
+        survey.bad.values(),
+        key=lambda bad: (bad.status != "failed", bad.source_key),
+    )
     counts = Counts(
-        images=len(catalogue),
+        images=images,
         written=total.get("written", 0),
         skipped=total.get("skipped", 0),
         rejected=sum(1 for bad in not_compressed if bad.status == "rejected"),
         failed=sum(1 for bad in not_compressed if bad.status == "failed"),
         quarantined=sum(1 for bad in not_compressed if bad.quarantined),
     )
-    stages = stage_totals_s(rows.sources)
+    stages = survey.stages_s
     cpu_s = sum(value for name, value in stages.items() if name.endswith("_cpu_s"))
-    worked = rows.sources.num_rows
+    worked = survey.worked
     load = replace(
-        _load(plan, shards, rows.sources, stages, worked, elapsed_s),
-        timed_out=_timed_out(rows),
+        _load(plan, shards, survey.busy_s, stages, worked, elapsed_s),
+        timed_out=survey.timed_out,
         time_limit_s=job.preset.image_time_limit_s,
     )
     usable_s = elapsed_s * min(workers, inspect_machine().cores)
-    written_bytes = sum(
-        row["size_bytes"] or 0
-        for row in rows.renditions.select(["status", "size_bytes"]).to_pylist()
-        if row["status"] == "written"
-    )
-    read_bytes = sum(rows.sources.column("source_bytes").to_pylist())
     return PartitionResult(
         partition_key=job.partition_key,
         run_id=job.run_id,
@@ -230,7 +338,7 @@ def summarise(
         machine=plan.machine_fingerprint,
         counts=counts,
         renditions=counts.written + counts.skipped,
-        renditions_expected=_renditions_expected(rows.renditions),
+        renditions_expected=survey.renditions_expected,
         source_bytes=total.get("source_bytes", 0),
         output_bytes=total.get("output_bytes", 0),
         elapsed_s=elapsed_s,
@@ -242,8 +350,8 @@ def summarise(
         open_files=max((shard.open_files for shard in shards), default=0),
         workers=workers,
         cpu_utilisation_pct=100.0 * cpu_s / usable_s if worked and usable_s else None,
-        read_mb_per_s=_rate_mb_per_s(read_bytes, stages["read_s"]),
-        write_mb_per_s=_rate_mb_per_s(written_bytes, stages["write_s"]),
+        read_mb_per_s=_rate_mb_per_s(survey.read_bytes, stages["read_s"]),
+        write_mb_per_s=_rate_mb_per_s(survey.written_bytes, stages["write_s"]),
         stages_s=stages,
         table=table,
         verdict=judge(load),
@@ -267,12 +375,11 @@ def _rate_mb_per_s(size_bytes: int, spent_s: float) -> float | None:
 def _load(
     plan: Plan,
     shards: "list[ShardResult]",
-    sources: pa.Table,
+    busy_s: float,
     stages: dict[str, float],
     worked: int,
     elapsed_s: float,
 ) -> Load:
-    busy_s = sum(value or 0.0 for value in sources.column("processing_ms").to_pylist()) / 1e3
     storage_s = sum(
         max(0.0, stages[f"{stage}_s"] - stages[f"{stage}_cpu_s"]) for stage in ("read", "write")
     )
@@ -291,16 +398,11 @@ def _load(
     )
 
 
-def _timed_out(rows: RunRows) -> int:
+def _timed_out(refused: pa.Table, sources: pa.Table) -> int:
     """Sources that ran into the time limit in this run; those in quarantine did not."""
-    worked = set(rows.sources.column("source_key").to_pylist())
-    table = rows.renditions.select(["source_key", "reason"]).to_pylist()
-    return len({r["source_key"] for r in table if r["reason"] == Reason.TIME_LIMIT} & worked)
-
-
-def _renditions_expected(renditions: pa.Table) -> int:
-    statuses = renditions.column("status").to_pylist()
-    return sum(1 for status in statuses if status != "rejected")
+    keys, reasons = (refused.column(name).to_pylist() for name in ("source_key", "reason"))
+    late = {k for k, reason in zip(keys, reasons, strict=True) if reason == Reason.TIME_LIMIT}
+    return len(late.intersection(sources.column("source_key").to_pylist())) if late else 0
 
 
 def _rejected_share(images: int, not_compressed: list[NotCompressed]) -> float:
@@ -309,20 +411,15 @@ def _rejected_share(images: int, not_compressed: list[NotCompressed]) -> float:
     return (len(not_compressed) - no_images) / counted if counted else 0.0
 
 
-def _not_compressed(renditions: pa.Table, attempts_max: int) -> list[NotCompressed]:
-    """One per source; ``failed`` wins where both occur, and of those the most attempts.
-
-    Failed ones first, for lists are cut and what somebody can do something about must be seen.
-    """
-    names = ["source_key", "status", "reason", "message", "attempts"]
-    found: dict[str, NotCompressed] = {}
-    for row in renditions.select(names).to_pylist():
-        if row["status"] in ("rejected", "failed"):
-            bad = NotCompressed(**row, quarantined=(row["attempts"] or 0) >= attempts_max)
-            before = found.get(bad.source_key)
-            if before is None or _weight(bad) > _weight(before):
-                found[bad.source_key] = bad
-    return sorted(found.values(), key=lambda bad: (bad.status != "failed", bad.source_key))
+def _add_not_compressed(
+    found: dict[str, NotCompressed], refused: pa.Table, attempts_max: int
+) -> None:
+    """One per source; ``failed`` wins where both occur, and of those the most attempts."""
+    for row in refused.to_pylist():
+        bad = NotCompressed(**row, quarantined=(row["attempts"] or 0) >= attempts_max)
+        before = found.get(bad.source_key)
+        if before is None or _weight(bad) > _weight(before):
+            found[bad.source_key] = bad
 
 
 def _weight(bad: NotCompressed) -> tuple[bool, int]:
@@ -337,14 +434,8 @@ def _latest_path(partition_key: str) -> str:
     return f"{table_folder('performance', partition_key)}/latest"
 
 
-def write_performance(job: "PartitionJob", result: PartitionResult, ledger: "Ledger") -> None:
+def write_performance(job: "PartitionJob", result: PartitionResult) -> None:
     """Write a run's performance table, which carries the whole result, and the variants table.
-
-    Args:
-        job: What the run did.
-        result: What it came to.
-        ledger: What is known of the partition; the variants table is made from it where the one
-            before is damaged.
 
     Raises:
         RunError: The machine refuses.
@@ -357,29 +448,50 @@ def write_performance(job: "PartitionJob", result: PartitionResult, ledger: "Led
     table = tables.to_table(result.table, PERFORMANCE_SCHEMA.with_metadata(metadata))
     tables.write(store, _performance_path(job.partition_key, job.run_id), table)
     store.publish(_latest_path(job.partition_key), job.run_id.encode())
-    _write_variants(job, store, ledger)
+    if job.wanted():
+        _write_variants(job, store)
 
 
-def _write_variants(job: "PartitionJob", store: LocalStore, ledger: "Ledger") -> None:
-    if not job.wanted():
-        return
+def _write_variants(job: "PartitionJob", store: LocalStore) -> None:
     path = f"tables/variants/{job.partition_key}.parquet"
-    before = job.output / path
-    # What this run was not asked to make stays as it is known.
+    writer = tables.TableWriter(store, path, tables.VARIANTS)
     try:
-        kept = tables.read(before, tables.VARIANTS).to_pylist() if before.is_file() else []
+        for table in _kept_variants(job, path):
+            # What this run was not asked to make stays as it is known.
+            writer.add(_first_of_each(table, None, job.variants))
+        names = [*tables.VARIANTS.names, "status"]
+        for rows in read_shards(job.output, job.partition_key, job.run_id, names):
+            writer.add(_first_of_each(rows.renditions, ("written", "skipped"), ()))
+        writer.close()
+    finally:
+        writer.discard()
+
+
+def _kept_variants(job: "PartitionJob", path: str) -> Iterator[pa.Table]:
+    """The variants table as it was; where it is damaged, the same from the ledger."""
+    before = job.output / path
+    try:
+        if before.is_file():
+            with tables.TableFile(before, tables.VARIANTS) as file:
+                found = [file.read([group]) for group in range(file.metadata.num_row_groups)]
+            yield from found
     except tables.DamagedError:
-        kept = [row for row in ledger.rows.values() if row["status"] in ("written", "skipped")]
-    variants: dict[tuple[str, str], dict[str, Any]] = {
-        (row["source_key"], row["variant"]): row
-        for row in kept
-        if row["variant"] not in job.variants
-    }
-    rows = read_rows(job.output, job.partition_key, job.run_id).renditions
-    for row in rows.to_pylist():
-        if row["status"] in ("written", "skipped"):
-            variants.setdefault((row["source_key"], row["variant"]), row)
-    tables.write(store, path, tables.to_table(variants.values(), tables.VARIANTS))
+        for known in LedgerIndex(job.output, job.partition_key).pieces():
+            made = [r[PLACE] for r in known.rows.values() if r["status"] in ("written", "skipped")]
+            yield tables.widen(tables.take(known.table, made), tables.VARIANTS)
+
+
+def _first_of_each(
+    table: pa.Table, statuses: Sequence[str] | None, besides: Sequence[str]
+) -> pa.Table:
+    """The first row of each source and variant, of some statuses and not of some variants."""
+    keys = zip(*(table.column(name).to_pylist() for name in ("source_key", "variant")), strict=True)
+    places: dict[tuple[str, str], int] = {}
+    status = [] if statuses is None else table.column("status").to_pylist()
+    for place, key in enumerate(keys):
+        if key[1] not in besides and (statuses is None or status[place] in statuses):
+            places.setdefault(key, place)
+    return tables.widen(tables.take(table, list(places.values())), tables.VARIANTS)
 
 
 def load_result(output: Path, partition_key: str, run_id: str) -> PartitionResult:

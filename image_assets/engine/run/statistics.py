@@ -1,8 +1,9 @@
 """Performance statistics of a run: per format and variant, per format, and in all."""
 
 import math
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
@@ -52,65 +53,108 @@ class _Cell:
     output_bytes: int = 0
     larger_than_source: int = 0
     encode_cpu_ms: float = 0.0
+    # A number is 8 bytes here, so that the percentile is exact at any number of images.
+    spent_ms: "array[float]" = field(default_factory=lambda: array("d"))
+
+
+class Statistics:
+    """The performance table of a run, from its rows as they are read: shard after shard."""
+
+    def __init__(self) -> None:
+        self._cells: dict[tuple[str, str], _Cell] = {}
+        self._whole_ms = array("d")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is asked of an outcome row."""
+        return _OF_RENDITIONS
+
+    def add(self, renditions: pa.Table, sources: pa.Table) -> None:
+        """Add the rows of a shard; no other shard has rows of these sources.
+
+        Args:
+            renditions: Outcome rows, one per rendition.
+            sources: Timing rows, one per source that a worker had.
+        """
+        columns = [renditions.column(name).to_pylist() for name in _OF_RENDITIONS]
+        kinds = list(zip(columns[1], columns[2], columns[3], strict=True))
+        places: dict[tuple[str, str, str], list[int]] = {}
+        for place, kind in enumerate(kinds):
+            places.setdefault(kind, []).append(place)
+        # By what is counted once a source: which sources, with their bytes.
+        once: dict[tuple[str, str, str], dict[str, int]] = {}
+        for (variant, format_name, status), here in places.items():
+            rows = [[column[place] for place in here] for column in columns]
+            is_there = status in ("written", "skipped")
+            sizes = {key: size or 0 for key, size in zip(rows[0], rows[4], strict=True)}
+            for key in _sums_over(format_name, variant):
+                cell = self._cells.setdefault(key, _Cell())
+                known = once.setdefault((*key, "there" if is_there else status), {})
+                for source_key, size in sizes.items():
+                    known.setdefault(source_key, size)
+                if is_there:
+                    self._add_made(cell, status, rows)
+        for (format_name, variant, what), known in once.items():
+            cell = self._cells[format_name, variant]
+            if what == "there":
+                cell.images += len(known)
+                cell.source_bytes += sum(known.values())
+            else:
+                setattr(cell, what, getattr(cell, what) + len(known))
+        times = sources.column("processing_ms").to_pylist()
+        self._whole_ms.extend(value for value in times if value is not None)
+
+    @staticmethod
+    def _add_made(cell: _Cell, status: str, rows: list[list[Any]]) -> None:
+        _, _, _, _, _, sizes, larger, encode_ms, write_ms, encode_cpu_ms = rows
+        setattr(cell, status, getattr(cell, status) + len(sizes))
+        cell.output_bytes += sum(size or 0 for size in sizes)
+        cell.larger_than_source += sum(map(bool, larger))
+        cell.encode_cpu_ms += _sum(encode_cpu_ms)
+        if status == "written":
+            pairs = zip(encode_ms, write_ms, strict=True)
+            cell.spent_ms.extend([(encode or 0.0) + (write or 0.0) for encode, write in pairs])
+
+    def table(self, workers: int, elapsed_s: float) -> list[dict[str, Any]]:
+        """Return the rows of the performance table: format x variant, per format, then in all.
+
+        Args:
+            workers: Number of worker processes.
+            elapsed_s: Wall seconds of the run.
+        """
+        cells, whole = self._cells, self._whole_ms
+        total = max(1, sum(c.written + c.skipped for (_, v), c in cells.items() if v != ALL))
+        order = sorted(cells, key=lambda key: (key[0] == ALL, key[0], key[1] == ALL, key[1]))
+        rows = []
+        for key in order:
+            is_all = key == (ALL, ALL)
+            spent = whole if is_all else cells[key].spent_ms
+            if is_all:
+                rate = len(whole) / elapsed_s if whole and elapsed_s else None
+            else:
+                images = len(spent) / max(1, _renditions_per_image(cells, key))
+                rate = images * workers / (sum(spent) / 1e3) if sum(spent) else None
+            rows.append(_row(key, cells[key], spent, rate, total))
+        return rows
+
+
+_OF_RENDITIONS: Final = (
+    "source_key", "variant", "format", "status", "source_bytes", "size_bytes",
+    "larger_than_source", "encode_ms", "write_ms", "encode_cpu_ms",
+)  # fmt: skip
+
+
+def _sums_over(format_name: str, variant: str) -> tuple[tuple[str, str], ...]:
+    return (format_name, variant), (format_name, ALL), (ALL, ALL)
 
 
 def performance_table(
     renditions: pa.Table, sources: pa.Table, workers: int, elapsed_s: float
 ) -> list[dict[str, Any]]:
-    """Return the rows of the performance table: format x variant, per format, then in all.
-
-    Args:
-        renditions: Outcome rows of the run, one per rendition.
-        sources: Timing rows of the run, one per source that a worker had.
-        workers: Number of worker processes.
-        elapsed_s: Wall seconds of the run.
-    """
-    names = ("source_key", "variant", "format", "status", "source_bytes", "size_bytes")
-    more = ("larger_than_source", "encode_ms", "write_ms", "encode_cpu_ms")
-    columns = renditions.select([*names, *more]).to_pydict()
-    cells: dict[tuple[str, str], _Cell] = {}
-    times: dict[tuple[str, str], list[float]] = {}
-    seen: dict[tuple[str, str], set[str]] = {}
-    for source_key, variant, format_name, status, source_bytes, size, larger, *timing in zip(
-        *(columns[name] for name in (*names, *more)), strict=True
-    ):
-        for key in ((format_name, variant), (format_name, ALL), (ALL, ALL)):
-            cell = cells.setdefault(key, _Cell())
-            fresh = _add_once(seen, (*key, status), source_key)
-            if status in ("rejected", "failed"):
-                setattr(cell, status, getattr(cell, status) + fresh)
-                continue
-            setattr(cell, status, getattr(cell, status) + 1)
-            if _add_once(seen, (*key, "present"), source_key):
-                cell.images += 1
-                cell.source_bytes += source_bytes or 0
-            cell.output_bytes += size or 0
-            cell.larger_than_source += bool(larger)
-            cell.encode_cpu_ms += timing[2] or 0.0
-            if status == "written":
-                times.setdefault(key, []).append((timing[0] or 0.0) + (timing[1] or 0.0))
-    whole = [value for value in sources.column("processing_ms").to_pylist() if value is not None]
-    total = max(1, sum(c.written + c.skipped for (_, v), c in cells.items() if v != ALL))
-    order = sorted(cells, key=lambda key: (key[0] == ALL, key[0], key[1] == ALL, key[1]))
-    rows = []
-    for key in order:
-        is_all = key == (ALL, ALL)
-        spent = whole if is_all else times.get(key, [])
-        if is_all:
-            rate = len(whole) / elapsed_s if whole and elapsed_s else None
-        else:
-            images = len(spent) / max(1, _renditions_per_image(cells, key))
-            rate = images * workers / (sum(spent) / 1e3) if sum(spent) else None
-        rows.append(_row(key, cells[key], spent, rate, total))
-    return rows
-
-
-def _add_once(seen: dict[Any, set[str]], key: tuple[str, ...], source_key: str) -> bool:
-    keys = seen.setdefault(key, set())
-    if source_key in keys:
-        return False
-    keys.add(source_key)
-    return True
+    """Return the rows of the performance table of a run whose rows are all there."""
+    statistics = Statistics()
+    statistics.add(renditions, sources)
+    return statistics.table(workers, elapsed_s)
 
 
 def _renditions_per_image(cells: Mapping[tuple[str, str], _Cell], key: tuple[str, str]) -> int:
@@ -120,7 +164,7 @@ def _renditions_per_image(cells: Mapping[tuple[str, str], _Cell], key: tuple[str
 
 
 def _row(
-    key: tuple[str, str], cell: _Cell, spent_ms: list[float], rate: float | None, total: int
+    key: tuple[str, str], cell: _Cell, spent_ms: Sequence[float], rate: float | None, total: int
 ) -> dict[str, Any]:
     saved = cell.source_bytes - cell.output_bytes
     known = cell.source_bytes > 0
