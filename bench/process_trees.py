@@ -91,8 +91,7 @@ def _launch(folder: Path) -> None:
 
     def watch() -> None:
         while not ended.wait(SAMPLE_INTERVAL_S):
-            own = tree_pss_bytes(process.pid)
-            peaks.append(own)
+            peaks.append(sum(tree_pss_bytes(process.pid).values()))
 
     own_before_s, busy_before_s = time.process_time(), busy_cpu_s()
     started_s = time.perf_counter()

@@ -12,6 +12,8 @@ from typing import Any, Final
 PHOTOGRAPH: Final = "photograph"
 GRAPHIC: Final = "graphic"
 
+JPEG_CODINGS: Final = ("baseline", "optimized", "progressive")
+
 SVT_QUALITY_OF_AOM: Final = (
     (1, 3), (10, 10), (20, 17), (30, 24), (40, 33), (50, 43), (60, 54), (70, 65), (75, 72),
     (80, 78), (85, 82), (90, 88), (92, 92), (95, 97), (100, 98),
@@ -42,6 +44,7 @@ above 64, such as a panorama's thumbnail of 150 x 24 (17 sizes; 2, 3 and 8 threa
 With one thread it never did, and below its block of 64 px there is nothing to divide anyway."""
 
 _SVT_FASTEST: Final = 9
+_SVT_SPEEDS: Final = (5, 5, 5, 6, 6, 7, 7, 8, _SVT_FASTEST, _SVT_FASTEST, _SVT_FASTEST)
 _SVT_TUNE_IQ: Final = "3"
 _SVT_TUNE_FAST: Final = "4"
 """Tune 4 (MS-SSIM) at SVT's fastest preset: 0.78 of the CPU of tune 3 (IQ) for 1.01 of its bytes at
@@ -64,11 +67,13 @@ def svt_speed(avif_speed: int) -> int:
     """Return the SVT preset that serves a place on the speed scale, 0 (slow) to 10 (fast).
 
     aom at the guide's speed 4 takes 18.8 CPU s for a 2048 px image, fifty times below the guide's
-    own target; SVT 7 takes 0.55 (DESIGN sections 6 and 7). So 4 is SVT 7, 6 is 8, 8 and above 9:
-    measured at equal SSIMULACRA2, SVT 5 to 9 take 414, 242, 128, 77 and 71 CPU ms a megapixel
-    for 1.033, 1.061, 1.091, 1.125 and 1.143 of aom 6's bytes; SVT 10 gives the bytes of 9.
+    own target; SVT 6 takes 0.8. At equal SSIMULACRA2 (``python -m bench.encoder_curves``): at
+    1024 px SVT 9, 8, 7 and 6 take 35, 58, 88 and 188 CPU ms an image for 1.09, 1.05, 1.01 and 0.99
+    of the bytes of aom 8, which takes 140 and is what sharp has at effort 1; at 2048 px SVT 7, 6
+    and 5 take 0.4, 0.9 and 1.7 s for 1.10, 1.07 and 1.05 of those of aom 5 in 4:4:4, which takes
+    10 s and is sharp's default.
     """
-    return min(_SVT_FASTEST, 5 + avif_speed // 2)
+    return _SVT_SPEEDS[avif_speed]
 
 
 def aom_speed(avif_speed: int) -> int:
@@ -97,7 +102,7 @@ class EncodePolicy:
         background: Colour under transparency where a format carries none, ``#rrggbb``.
         codecs: Versions by codec; what is not a key is missing.
         graphics: Encode what is no photograph as such.
-        jpeg_progressive: Rather than baseline.
+        jpeg_coding: One of `JPEG_CODINGS`.
     """
 
     avif_speed: int
@@ -106,7 +111,7 @@ class EncodePolicy:
     background: str
     codecs: Mapping[str, str]
     graphics: bool = True
-    jpeg_progressive: bool = True
+    jpeg_coding: str = "progressive"
 
 
 def svt_threads(size: tuple[int, int], policy: EncodePolicy) -> int:
@@ -233,7 +238,7 @@ def _webp_lossless(method: int, effort: int) -> Encoding:
 
 
 def jpeg_ways(request: Request) -> tuple[Encoding, ...]:
-    """Progressive with tables of its own, where asked for, or baseline with the standard ones.
+    """As the policy says: progressive and optimized have tables of their own.
 
     Progressive takes 0.95 of the bytes and 13 ms at 1024 px where baseline takes 2.4; baseline with
     tables of its own takes 0.99 and 5.2 ms (``python -m bench.encoder_curves``).
@@ -242,11 +247,11 @@ def jpeg_ways(request: Request) -> tuple[Encoding, ...]:
     SSIMULACRA2 where they scored 78.5. At equal scores the bytes are about equal, and coloured
     text has no fringes.
     """
-    progressive = request.policy.jpeg_progressive
+    coding = request.policy.jpeg_coding
     options: dict[str, Any] = {
         "quality": request.quality,
-        "progressive": progressive,
-        "optimize": progressive,
+        "progressive": coding == "progressive",
+        "optimize": coding != "baseline",
     }
     if request.is_graphic or request.quality >= AOM_FROM_QUALITY:
         options["subsampling"] = "4:4:4"

@@ -105,7 +105,7 @@ OUTPUT_FORMATS: Final[dict[str, OutputFormat]] = {
             ways=jpeg_ways,
             encoders=("libjpeg_turbo",),
             codecs=("libjpeg_turbo",),
-            takes=("jpeg_progressive",),
+            takes=("jpeg_coding",),
         ),
         OutputFormat(
             name="jxl",

@@ -621,7 +621,7 @@ def render_setup(job: PartitionJob, plan: Plan, digests: dict[tuple[str, str], s
             background=preset.background,
             codecs=codec_versions(),
             graphics=preset.graphics,
-            jpeg_progressive=preset.jpeg_progressive,
+            jpeg_coding=preset.jpeg_coding,
         ),
         draft_margin=preset.draft_margin,
         resize_filter=preset.resize_filter,

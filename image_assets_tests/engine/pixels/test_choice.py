@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from image_assets.engine.pixels.choice import (
     AOM_FROM_QUALITY,
     GRAPHIC,
+    JPEG_CODINGS,
     JXL_EFFORT,
     PHOTOGRAPH,
     SVT_MAX_HEIGHT_PX,
@@ -103,11 +104,14 @@ def test_svt_is_tuned_for_quality_but_at_its_fastest() -> None:
     assert tunes == {4: {"tune": "3"}, 6: {"tune": "3"}, 8: {"tune": "4"}, 10: {"tune": "4"}}
 
 
-def test_a_jpeg_is_progressive_with_its_own_tables_or_neither() -> None:
-    for progressive in (True, False):
-        policy = dataclasses.replace(POLICY, jpeg_progressive=progressive)
-        (way,) = jpeg_ways(request(policy=policy))
-        assert (way.options["progressive"], way.options["optimize"]) == (progressive, progressive)
+@pytest.mark.parametrize(
+    ("coding", "progressive", "optimize"),
+    [("baseline", False, False), ("optimized", False, True), ("progressive", True, True)],
+)
+def test_a_jpeg_is_coded_as_the_policy_says(coding: str, progressive: bool, optimize: bool) -> None:
+    assert coding in JPEG_CODINGS
+    (way,) = jpeg_ways(request(policy=dataclasses.replace(POLICY, jpeg_coding=coding)))
+    assert (way.options["progressive"], way.options["optimize"]) == (progressive, optimize)
 
 
 def test_aom_serves_where_svt_is_missing() -> None:
@@ -133,7 +137,7 @@ def test_svt_qualities_grow_with_the_guides_and_stay_in_its_range() -> None:
 
 
 def test_speeds_grow_with_the_scale_and_stay_in_the_encoders_range() -> None:
-    assert [svt_speed(speed) for speed in (4, 6, 8)] == [7, 8, 9]
+    assert [svt_speed(speed) for speed in (2, 4, 6, 7, 8)] == [5, 6, 7, 8, 9]
     for native in (svt_speed, aom_speed):
         speeds = [native(speed) for speed in range(11)]
         assert speeds == sorted(speeds)
