@@ -1,4 +1,4 @@
-"""What a day of a backfill costs around its images, and whether the 365th costs more than the 1st.
+"""What a day of a backfill costs around its images, and whether later days cost more.
 
 python -m bench.backfill [--days 8] [--one-process 120] [--images 4]
 

@@ -12,6 +12,7 @@ after a run that was killed while compacting, counts nothing twice.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -269,10 +270,7 @@ class LedgerIndex:
 
     def known(self, source_keys: Collection[str]) -> Known:
         """Return what is known of some sources."""
-        if not source_keys:
-            return Known(self._concat([]))
-        wanted = source_keys if isinstance(source_keys, set | dict) else set(source_keys)
-        return Known(self._concat(self._of(min(wanted), max(wanted), wanted)))
+        return Known(self._concat(self._of(set(source_keys))))
 
     def pieces(self) -> Iterator[Known]:
         """Go through all that is known, `SOURCES_AT_ONCE` sources at a time, by source key."""
@@ -289,12 +287,13 @@ class LedgerIndex:
             file.close()
         return found
 
-    def _of(self, low: str, high: str, wanted: Collection[str]) -> Iterator[pa.Table]:
+    def _of(self, wanted: set[str]) -> Iterator[pa.Table]:
+        order = sorted(wanted)
         for file in self._files:
             near = [
                 group
-                for group, known in enumerate(file.ranges("source_key"))
-                if known is None or (known[0] <= high and known[1] >= low)
+                for group, ends in enumerate(file.ranges("source_key"))
+                if ends is None or bisect_left(order, ends[0]) < bisect_right(order, ends[1])
             ]
             for table in self._groups(file, near):
                 keys = table.column("source_key").to_pylist()

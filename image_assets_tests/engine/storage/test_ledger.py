@@ -1,13 +1,22 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from image_assets.engine.errors import RunError
+from image_assets.engine.storage import ledger as ledger_module
 from image_assets.engine.storage import tables
-from image_assets.engine.storage.ledger import Ledger, LedgerWriter, compact, read_ledger
+from image_assets.engine.storage.ledger import (
+    Ledger,
+    LedgerIndex,
+    LedgerWriter,
+    compact,
+    compact_parts,
+    read_ledger,
+)
 from image_assets.engine.storage.store import LocalStore
 
 DAY = "2015-01-02"
@@ -217,3 +226,78 @@ def test_compaction_at_any_moment_changes_nothing_that_is_known(
         append(output, [row(key, size_bytes=size) for key, size in part], run_id=f"run{number}")
         expected.update({(key, "avif"): size for key, size in part})
     assert sizes(read_ledger(output, DAY)) == expected
+
+
+def many(output: Path, sources: int) -> None:
+    append(output, [row(f"{number:06d}") for number in range(sources)])
+
+
+def test_going_through_a_ledger_holds_some_sources_at_a_time_however_many_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "SOURCES_AT_ONCE", 50)
+    monkeypatch.setattr(tables, "ROWS_PER_GROUP", 100)
+    held: dict[int, int] = {}
+    for sources in (500, 5_000):
+        many(tmp_path / str(sources), sources)
+        pieces = [len(known.rows) for known in LedgerIndex(tmp_path / str(sources), DAY).pieces()]
+        assert sum(pieces) == sources
+        held[sources] = max(pieces)
+
+    assert held[5_000] == held[500] == 50
+
+
+def test_a_few_sources_are_found_without_reading_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROWS_PER_GROUP", 100)
+    many(tmp_path, 1_000)
+    groups: list[int] = []
+    read = tables.TableFile.read
+
+    def counted(self: tables.TableFile, *arguments: Any) -> Any:
+        groups.extend(arguments[0])
+        return read(self, *arguments)
+
+    monkeypatch.setattr(tables.TableFile, "read", counted)
+    known = LedgerIndex(tmp_path, DAY).known([f"{number:06d}" for number in range(250, 350)])
+
+    assert len(known.rows) == 100
+    assert groups == [2, 3]
+
+
+def test_a_damaged_row_group_costs_its_own_rows_and_the_part_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROWS_PER_GROUP", 100)
+    many(tmp_path, 300)
+    (part,) = list(folder(tmp_path).glob("part-*.parquet"))
+    group = pq.ParquetFile(part).metadata.row_group(1).column(0)
+    data = bytearray(part.read_bytes())
+    data[group.data_page_offset + group.total_compressed_size - 3] ^= 255
+    part.write_bytes(bytes(data))
+
+    index = LedgerIndex(tmp_path, DAY)
+    assert len(index.known(["000001", "000299"]).rows) == 2
+    assert not index.damaged
+    assert not index.known(["000150"]).rows
+    assert list(index.damaged) == [part.name]
+    compact_parts(tmp_path, DAY, index, "run")
+    assert len(read_ledger(tmp_path, DAY).rows) == 200
+    assert part.with_name(f"{part.name}.damaged").is_file()
+
+
+def test_a_shard_makes_one_part_of_its_own_and_leaves_the_others(tmp_path: Path) -> None:
+    other = LedgerWriter(tmp_path, DAY, "run", 1, 1)
+    other.append([row("z")])
+    own = LedgerWriter(tmp_path, DAY, "run", 1, 0)
+    for key in "ba":
+        own.append([row(key)])
+    own.append([row("a", size_bytes=7)])
+    before = read_ledger(tmp_path, DAY)
+    own.merge()
+    after = read_ledger(tmp_path, DAY)
+
+    assert after.rows == before.rows
+    assert len(list(folder(tmp_path).glob("part-*.parquet"))) == 2
+    assert len(LedgerIndex(tmp_path, DAY, besides=("run", 0)).known(["a", "b", "z"]).rows) == 2
