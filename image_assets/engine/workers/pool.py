@@ -37,8 +37,11 @@ _BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
     "from image_assets.engine.workers.worker import main; main(int(sys.argv[1]))"
 )
-# How often the memory of the process tree is looked at; one look costs about 1 ms a process.
+# How often the memory of the process tree is looked at. A look costs 1 to 2 ms a process, so that
+# with many workers it is rarer, and never takes more than a twentieth of the parent's time: with 64
+# it would take half (``python -m bench.many_cores``).
 _SAMPLE_INTERVAL_S: Final = 0.25
+_SAMPLE_SHARE_MAX: Final = 0.05
 # A worker that dies before its first word this often in a row is the machine's fault; so is a
 # chunk whose worker dies this often without having an image in hand.
 _MAX_START_FAILURES: Final = 3
@@ -407,12 +410,13 @@ class WorkerPool:
         is_base = not self._has_base and all(worker.greeted for worker in self._workers)
         if now < self._next_sample and not is_base:
             return
-        self._next_sample = now + _SAMPLE_INTERVAL_S
         total = memory.process_bytes(os.getpid())
         for worker in self._workers:
             worker.seen_bytes = memory.process_bytes(worker.process.pid)
             total += worker.seen_bytes
             self._watch(worker)
+        took_s = time.monotonic() - now
+        self._next_sample = now + max(_SAMPLE_INTERVAL_S, took_s / _SAMPLE_SHARE_MAX)
         self.peak_bytes = max(self.peak_bytes, total)
         # Before all have greeted it is a part of the base: all there is of a run that ends first.
         if not self._has_base:
