@@ -58,12 +58,12 @@ def _save(format_name: str, mode: str = "RGB", **options: Any) -> Callable[[int,
     return make
 
 
-def _moving(format_name: str, **options: Any) -> Callable[[int, int], bytes]:
+def _moving(format_name: str, mode: str = "RGB", **options: Any) -> Callable[[int, int], bytes]:
     def make(width: int, height: int) -> bytes:
         # Frames of a tenth of the pixels each, as many as make the whole.
         scale = 10**-0.5
         size = max(8, int(width * scale)), max(8, int(height * scale))
-        frames = [picture(*size, "RGB", seed) for seed in range(6)]
+        frames = [picture(*size, mode, seed) for seed in range(6)]
         buffer = io.BytesIO()
         frames[0].save(buffer, format_name, save_all=True, append_images=frames[1:], **options)
         return buffer.getvalue()
@@ -178,6 +178,7 @@ CLASSES: Final[dict[str, Callable[[int, int], bytes]]] = {
     "jxl": _jpeg_xl,
     "gif moving": _moving("GIF"),
     "webp moving": _moving("WEBP", method=0),
+    "webp moving rgba": _moving("WEBP", "RGBA", method=0),
     "apng moving": _moving("PNG", compress_level=1),
     "avif moving": _moving("AVIF", speed=10),
 }

@@ -60,8 +60,13 @@ class Finished:
         return max((sample.tree_bytes for sample in self.samples), default=0)
 
 
-def tree_pss_bytes(pid: int) -> dict[int, int]:
-    """Memory of a process and of each below it, shared pages counted once (PSS)."""
+def tree_pss_bytes(pid: int) -> int:
+    """Memory of a process and all below it, shared pages counted once (PSS)."""
+    return sum(pss_bytes_by_process(pid).values())
+
+
+def pss_bytes_by_process(pid: int) -> dict[int, int]:
+    """Memory of a process and of each below it, shared pages by their share (PSS)."""
     try:
         root = psutil.Process(pid)
         pids = [pid, *(child.pid for child in root.children(recursive=True))]
@@ -119,7 +124,7 @@ def run(
     def sample(pid: int) -> None:
         while not ended.wait(sample_interval_s):
             done = progress() if progress else 0
-            found = tree_pss_bytes(pid)
+            found = pss_bytes_by_process(pid)
             samples.append(MemorySample(sum(found.values()), done, found))
 
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,7 +1,8 @@
 """What an image costs in memory, computed from its header before anything is decoded.
 
-Every number is fitted to ``python -m bench.cost``, which renders 40 classes of images at 12 and 24
-MP, each in a process of its own: from 20 MB on, an estimate is 0.8 to 1.5 times what is measured.
+Every number is fitted to ``python -m bench.cost``, which renders 43 classes of images at 12 and 24
+MP, each in a process of its own: an estimate is 0.8 to 1.5 times what is measured (the table is in
+``docs/performance.md``). One class is 2.0: a WebP that moves states alpha where it has none.
 """
 
 from dataclasses import dataclass, field
@@ -120,7 +121,6 @@ def image_cost_bytes(header: Header, largest_px: int, draft_margin: float) -> in
             samples = structure.samples_per_pixel if structure is not None else _SAMPLES_PER_PIXEL
             coefficients = int(pixels * samples * _COEFFICIENT_BYTES)
     is_grey = header.mode in _GREY_MODES
-    has_alpha = header.mode in _ALPHA_MODES
     kept_per_pixel = _KEPT_GREY_BYTES_PER_PIXEL if is_grey else _KEPT_BYTES_PER_PIXEL
     decoding = decoded * _decoding_bytes_per_pixel(header)
     if coefficients:
@@ -130,17 +130,18 @@ def image_cost_bytes(header: Header, largest_px: int, draft_margin: float) -> in
         decoding += header.size_bytes if is_packed else 0  # libtiff gets a copy of the file
     longest = max(header.width_px, header.height_px, 1)
     shrink = min(1.0, largest_px / longest)
-    per_rendered = (
-        _ENCODE_ALPHA_BYTES_PER_PIXEL
-        if has_alpha
-        else _ENCODE_GREY_BYTES_PER_PIXEL
-        if is_grey
-        else _ENCODE_BYTES_PER_PIXEL
+    encoding = decoded * kept_per_pixel + pixels * shrink * shrink * _encoding_bytes_per_pixel(
+        header
     )
-    encoding = decoded * kept_per_pixel + pixels * shrink * shrink * per_rendered
     tables = (header.width_px + header.height_px) * _RESIZE_BYTES_PER_SIDE_PX if shrink < 1 else 0
     needed = max(decoding, encoding) + tables + _ENCODE_BASE_BYTES
     return header.size_bytes + int(needed)
+
+
+def _encoding_bytes_per_pixel(header: Header) -> int:
+    if header.mode in _ALPHA_MODES:
+        return _ENCODE_ALPHA_BYTES_PER_PIXEL
+    return _ENCODE_GREY_BYTES_PER_PIXEL if header.mode in _GREY_MODES else _ENCODE_BYTES_PER_PIXEL
 
 
 def _decoding_bytes_per_pixel(header: Header) -> float:
