@@ -91,7 +91,7 @@ def _launch(folder: Path) -> None:
 
     def watch() -> None:
         while not ended.wait(SAMPLE_INTERVAL_S):
-            peaks.append(sum(tree_pss_bytes(process.pid).values()))
+            peaks.append(tree_pss_bytes(process.pid))
 
     own_before_s, busy_before_s = time.process_time(), busy_cpu_s()
     started_s = time.perf_counter()
