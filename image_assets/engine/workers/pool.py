@@ -53,13 +53,8 @@ _START_LIMIT_S: Final = 60.0
 
 
 def _worker_environment() -> dict[str, str]:
-    return {
-        **os.environ,
-        # numpy's linear algebra, which no worker uses, would start a thread and a buffer a core.
-        "OPENBLAS_NUM_THREADS": "1",
-        # Huge pages where the allocator can: 0.04 of the faults, 2 % of the CPU, no more memory.
-        "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
-    }
+    # numpy's linear algebra, which no worker uses, would start a thread and a buffer a core.
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(slots=True)
