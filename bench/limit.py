@@ -27,7 +27,7 @@ from bench.source_folders import (
 )
 from image_assets.engine.planning.machine import inspect_machine
 
-TARGET_SHARE: Final = 0.85
+TARGET_SHARE: Final = 0.95
 TARGET_PEAK_BYTES: Final = 400_000_000
 MAX_TRIES: Final = 3  # times the wanted rounds
 

@@ -23,7 +23,7 @@ from image_assets.engine.pixels.choice import (
     svt_speed,
 )
 from image_assets.engine.pixels.cost import Header
-from image_assets.engine.pixels.opening import broken
+from image_assets.engine.pixels.opening import broken, truncation_accepted
 from image_assets.engine.pixels.resize import resize
 from image_assets.engine.reasons import NotCompressedError, Reason
 
@@ -267,14 +267,19 @@ class Reel:
         canvas: Canvas | None = None
         last = self.motion.poster + self.motion.frames
         size: tuple[int, int] | None = None
-        with Image.open(io.BytesIO(self._data), formats=(self._format,)) as image:
+        # As the poster was opened and decoded.
+        with truncation_accepted(self._accept_truncated):
+            opened = Image.open(io.BytesIO(self._data), formats=(self._format,))
+        with opened as image:
             for index in range(self.motion.poster, last):
+                is_poster = index == self.motion.poster
                 try:
-                    image.seek(index)
-                    window = gif_window(image)
-                    image.load()
+                    with truncation_accepted(self._accept_truncated and is_poster):
+                        image.seek(index)
+                        window = gif_window(image)
+                        image.load()
                 except Exception as error:
-                    if self._accept_truncated and index > self.motion.poster:
+                    if self._accept_truncated and not is_poster:
                         return
                     raise _broken(error) from error
                 # A GIF's later frame may go beyond the canvas, which Pillow then enlarges.

@@ -252,7 +252,7 @@ def open_source(
         source = structure.ended_jpeg()  # whether only the end marker is missing, `decode` finds
     try:
         with (
-            _truncation_accepted(accept_truncated and structure.truncated is not None),
+            truncation_accepted(accept_truncated and structure.truncated is not None),
             _read_by_libtiff(structure.needs_libtiff),
         ):
             image = Image.open(io.BytesIO(source), formats=(announced,))
@@ -339,7 +339,7 @@ def _truncated(why: str, *, renderable: bool) -> NotCompressedError:
 
 
 @contextlib.contextmanager
-def _truncation_accepted(accepted: bool) -> Iterator[None]:
+def truncation_accepted(accepted: bool) -> Iterator[None]:
     """Let Pillow fill what is missing; a global of its own, so only for as long as it takes."""
     before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, accepted
     try:
@@ -449,7 +449,7 @@ def decode(
             if not accept_truncated:
                 raise _truncated(truncated, renderable=True)
     try:
-        with _truncation_accepted(truncated is not None):
+        with truncation_accepted(truncated is not None):
             if is_wide(image):
                 load_wide(image, structure.data)
             else:

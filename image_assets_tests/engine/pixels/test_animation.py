@@ -505,6 +505,20 @@ def test_what_decodes_of_a_truncated_animation_is_kept_where_that_is_accepted(
     assert "poster of 4 frames" in made.row("jpeg")["note"]
 
 
+def test_a_truncated_animation_with_a_damaged_chunk_is_opened_as_its_poster_was(
+    tmp_path: Path,
+) -> None:
+    data = moving("PNG", [picture(SIZE, seed=seed) for seed in range(4)])
+    cut = data[: data.rindex(b"fcTL") - 4]
+    first = cut.index(b"IDAT") - 4
+    damaged = cut[:first] + b"\0\0\0\x09pHYs" + bytes(9) + b"none" + cut[first:]
+
+    made = compress(tmp_path, damaged, {**KEEP, "accept_truncated": True})
+
+    assert {row["status"] for row in made.rows} == {"written"}
+    assert made.row("webp")["frames"] == 3
+
+
 def test_a_frame_that_cannot_be_decoded_refuses_the_animation_and_no_poster(
     tmp_path: Path,
 ) -> None:
