@@ -44,7 +44,7 @@ above 64, such as a panorama's thumbnail of 150 x 24 (17 sizes; 2, 3 and 8 threa
 With one thread it never did, and below its block of 64 px there is nothing to divide anyway."""
 
 _SVT_FASTEST: Final = 9
-_SVT_SPEEDS: Final = (5, 5, 5, 6, 6, 7, 7, 8, _SVT_FASTEST, _SVT_FASTEST, _SVT_FASTEST)
+_SVT_SPEEDS: Final = (5, 5, 5, 6, 7, 7, 7, 8, _SVT_FASTEST, _SVT_FASTEST, _SVT_FASTEST)
 _SVT_TUNE_IQ: Final = "3"
 _SVT_TUNE_FAST: Final = "4"
 """Tune 4 (MS-SSIM) at SVT's fastest preset: 0.78 of the CPU of tune 3 (IQ) for 1.01 of its bytes at
@@ -67,7 +67,7 @@ def svt_speed(avif_speed: int) -> int:
     """Return the SVT preset that serves a place on the speed scale, 0 (slow) to 10 (fast).
 
     aom at the guide's speed 4 takes 18.8 CPU s for a 2048 px image, fifty times below the guide's
-    own target; SVT 6 takes 0.8. At equal SSIMULACRA2 (``python -m bench.encoder_curves``): at
+    own target; SVT 7 takes 0.4. At equal SSIMULACRA2 (``python -m bench.encoder_curves``): at
     1024 px SVT 9, 8, 7 and 6 take 35, 58, 88 and 188 CPU ms an image for 1.09, 1.05, 1.01 and 0.99
     of the bytes of aom 8, which takes 140 and is what sharp has at effort 1; at 2048 px SVT 7, 6
     and 5 take 0.4, 0.9 and 1.7 s for 1.10, 1.07 and 1.05 of those of aom 5 in 4:4:4, which takes

@@ -137,7 +137,7 @@ def test_svt_qualities_grow_with_the_guides_and_stay_in_its_range() -> None:
 
 
 def test_speeds_grow_with_the_scale_and_stay_in_the_encoders_range() -> None:
-    assert [svt_speed(speed) for speed in (2, 4, 6, 7, 8)] == [5, 6, 7, 8, 9]
+    assert [svt_speed(speed) for speed in (2, 3, 4, 6, 7, 8)] == [5, 6, 7, 7, 8, 9]
     for native in (svt_speed, aom_speed):
         speeds = [native(speed) for speed in range(11)]
         assert speeds == sorted(speeds)
